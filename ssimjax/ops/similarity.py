@@ -1,0 +1,251 @@
+"""The papers' equations, each a short formula over `Moments`.
+
+`c1`, `c2` and `c3` are the stabilisers (K1 L)², (K2 L)² and usually c2 / 2, where L is
+the data range. All functions are pointwise and accept moments of any shapes that
+broadcast together.
+"""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ssimjax.ops.moments import Moments
+
+StructureForm = Literal["standard", "printed"]
+
+
+def luminance(moments: Moments, c1: float) -> Float[Array, "..."]:
+    """How alike two local means are.
+
+        l = (2 mean_x mean_y + c1) / (mean_x² + mean_y² + c1)
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c1: stabiliser (K1 L)², in squared pixel units, > 0.
+
+    Returns:
+      Similarity in [-1, 1]; 1 where the means are equal. Non-negative for non-negative
+      images.
+
+    Example:
+      >>> float(luminance(Moments(*(jnp.ones(()),) * 5), c1=1e-4))
+      1.0
+
+    References:
+      Wang et al. 2004, Image quality assessment, Eq. 6. Abobakr et al. 2018, Eq. 2.
+    """
+    mx, my = moments.mean_x, moments.mean_y
+    return (2 * mx * my + c1) / (mx * mx + my * my + c1)
+
+
+def contrast(moments: Moments, c2: float) -> Float[Array, "..."]:
+    """How alike two local standard deviations are.
+
+        c = (2 σ_x σ_y + c2) / (var_x + var_y + c2)
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c2: stabiliser (K2 L)², in squared pixel units, > 0.
+
+    Returns:
+      Similarity in (0, 1]; 1 where the deviations are equal.
+
+    Example:
+      >>> float(contrast(Moments(*(jnp.ones(()),) * 5), c2=9e-4))
+      1.0
+
+    References:
+      Wang et al. 2004, Image quality assessment, Eq. 9. Abobakr et al. 2018, Eq. 4.
+    """
+    vx, vy = moments.var_x, moments.var_y
+    return (2 * _deviation_product(moments) + c2) / (vx + vy + c2)
+
+
+def structure(
+    moments: Moments, c3: float, *, form: StructureForm = "standard"
+) -> Float[Array, "..."]:
+    """How well two patches correlate, whatever their means and deviations.
+
+        standard:  s = (cov_xy + c3) / (σ_x σ_y + c3)
+        printed:   s = (2 cov_xy + c3) / (σ_x σ_y + c3)
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c3: stabiliser, usually (K2 L)² / 2, in squared pixel units, > 0.
+      form: "standard", or "printed" for Eq. 6 of Abobakr et al. as it stands. The
+        printed form contradicts their Eq. 8 and reaches 2 at x = y.
+
+    Returns:
+      "standard": correlation in [-1, 1]; 1 at x = y and where both are flat.
+
+    Raises:
+      ValueError: if `form` is neither name.
+
+    Example:
+      >>> float(structure(Moments(*(jnp.ones(()),) * 5), c3=4.5e-4))
+      1.0
+
+    References:
+      Wang et al. 2004, Image quality assessment, Eq. 10. Abobakr et al. 2018, Eq. 6.
+    """
+    if form not in ("standard", "printed"):
+        raise ValueError(f"form must be 'standard' or 'printed', got {form!r}")
+    cov = moments.cov_xy if form == "standard" else 2 * moments.cov_xy
+    return (cov + c3) / (_deviation_product(moments) + c3)
+
+
+def contrast_structure(moments: Moments, c2: float) -> Float[Array, "..."]:
+    """Contrast times structure at c3 = c2 / 2, where the deviations cancel.
+
+        cs = (2 cov_xy + c2) / (var_x + var_y + c2)
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c2: stabiliser (K2 L)², in squared pixel units, > 0.
+
+    Returns:
+      Similarity in [-1, 1]; 1 at x = y and where both are flat.
+
+    Example:
+      >>> float(contrast_structure(Moments(*(jnp.ones(()),) * 5), c2=9e-4))
+      1.0
+
+    References:
+      Wang et al. 2004, Image quality assessment, Eq. 13, second factor.
+    """
+    return (2 * moments.cov_xy + c2) / (moments.var_x + moments.var_y + c2)
+
+
+def similarity(
+    moments: Moments,
+    c1: float,
+    c2: float,
+    *,
+    c3: float | None = None,
+    exponents: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    structure_form: StructureForm = "standard",
+) -> Float[Array, "..."]:
+    """SSIM of local moments.
+
+        SSIM = l^α c^β s^γ,  and  l · cs  where α = β = γ = 1 and c3 = c2 / 2
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c1: stabiliser of the luminance term, > 0.
+      c2: stabiliser of the contrast term, > 0.
+      c3: stabiliser of the structure term, > 0; c2 / 2 if None.
+      exponents: (α, β, γ), each > 0. l and s can be negative; a power that is no whole
+        number is then continued as an odd function, -|l|^α.
+      structure_form: see `structure`.
+
+    Returns:
+      Similarity in [-1, 1] ("standard" form), 1 only at equal patches.
+
+    Raises:
+      ValueError: if a stabiliser or an exponent is not positive.
+
+    Example:
+      >>> float(similarity(Moments(*(jnp.ones(()),) * 5), 1e-4, 9e-4))
+      1.0
+
+    References:
+      Wang et al. 2004, Image quality assessment, Eq. 12 and 13. Abobakr et al. 2018,
+      Eq. 1 and 8.
+    """
+    for name, value in {"c1": c1, "c2": c2, "c3": c2 if c3 is None else c3}.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be > 0, got {value}")
+    if len(exponents) != 3 or not min(exponents) > 0:
+        raise ValueError(f"exponents must be three numbers > 0, got {exponents}")
+    if c3 is None and structure_form == "standard" and tuple(exponents) == (1, 1, 1):
+        return luminance(moments, c1) * contrast_structure(moments, c2)
+    alpha, beta, gamma = exponents
+    s = structure(moments, c2 / 2 if c3 is None else c3, form=structure_form)
+    return (
+        _power(luminance(moments, c1), alpha)
+        * _power(contrast(moments, c2), beta)
+        * _power(s, gamma)
+    )
+
+
+def luminance_dissimilarity(moments: Moments, c1: float) -> Float[Array, "..."]:
+    """1 - l without cancellation.
+
+        d1 = (mean_x - mean_y)² / (mean_x² + mean_y² + c1)
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c1: stabiliser (K1 L)², in squared pixel units, > 0.
+
+    Returns:
+      Dissimilarity in [0, 2], accurate to rounding even where l rounds to 1.
+
+    Example:
+      >>> float(luminance_dissimilarity(Moments(*(jnp.ones(()),) * 5), c1=1e-4))
+      0.0
+    """
+    mx, my = moments.mean_x, moments.mean_y
+    return (mx - my) ** 2 / (mx * mx + my * my + c1)
+
+
+def contrast_structure_dissimilarity(
+    moments: Moments, c2: float
+) -> Float[Array, "..."]:
+    """1 - cs without cancellation.
+
+        d2 = (var_x + var_y - 2 cov_xy) / (var_x + var_y + c2)
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c2: stabiliser (K2 L)², in squared pixel units, > 0.
+
+    Returns:
+      Dissimilarity in [0, 2].
+
+    Example:
+      >>> moments = Moments(*(jnp.ones(()),) * 5)
+      >>> float(contrast_structure_dissimilarity(moments, c2=9e-4))
+      0.0
+    """
+    total = moments.var_x + moments.var_y
+    return (total - 2 * moments.cov_xy) / (total + c2)
+
+
+def dissimilarity(moments: Moments, c1: float, c2: float) -> Float[Array, "..."]:
+    """1 - SSIM without cancellation.
+
+        1 - l · cs = d1 + d2 - d1 d2
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c1: stabiliser of the luminance term, > 0.
+      c2: stabiliser of the contrast and structure terms, > 0.
+
+    Returns:
+      Dissimilarity in [0, 2]; 0 only at equal patches.
+
+    Example:
+      >>> float(dissimilarity(Moments(*(jnp.ones(()),) * 5), 1e-4, 9e-4))
+      0.0
+    """
+    d1 = luminance_dissimilarity(moments, c1)
+    d2 = contrast_structure_dissimilarity(moments, c2)
+    return d1 + d2 - d1 * d2
+
+
+def _deviation_product(moments: Moments) -> Float[Array, "..."]:
+    """σ_x σ_y, with gradient 0 instead of infinity where a patch is flat."""
+    product = moments.var_x * moments.var_y
+    positive = product > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, product, 1.0)), 0.0)
+
+
+def _power(base: Float[Array, "..."], exponent: float) -> Float[Array, "..."]:
+    """Base ** exponent, odd for fractional exponents, with finite derivatives at 0."""
+    if float(exponent).is_integer():
+        return base ** int(exponent)
+    # The root of the smallest square that float32 resolves beside 1: far below any
+    # similarity that means something, and large enough that its powers stay finite.
+    smallest = 1e-12
+    return base * (base * base + smallest) ** ((exponent - 1) / 2)
