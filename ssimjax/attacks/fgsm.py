@@ -1,0 +1,65 @@
+"""The fast gradient sign method."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+LogitsFn = Callable[[Array], Array]
+
+
+def fgsm(
+    logits_fn: LogitsFn,
+    images: Float[ArrayLike, "b h w c"],
+    labels: Int[ArrayLike, " b"],
+    *,
+    epsilon: float | Float[Array, ""],
+    clip_range: tuple[float, float] = (0.0, 1.0),
+) -> Float[Array, "b h w c"]:
+    """One step of size epsilon along the sign of the loss gradient.
+
+        adv = clip(x + ε sign(∇_x J(x, label))),  J the softmax cross-entropy
+
+    Args:
+      logits_fn: maps images to logits `[b, classes]`, each image on its own.
+      images: images in `clip_range`.
+      labels: true classes.
+      epsilon: L∞ size of the step in pixel units, >= 0; may be traced.
+      clip_range: smallest and largest valid pixel.
+
+    Returns:
+      Adversarial images in `clip_range`, at most epsilon from the originals.
+
+    Raises:
+      ValueError: if epsilon is a negative number or the range is empty.
+
+    Example:
+      >>> logits_fn = lambda x: jnp.stack([x.sum((1, 2, 3)), -x.sum((1, 2, 3))], -1)
+      >>> image = jnp.full((1, 2, 2, 1), 0.5)
+      >>> float(fgsm(logits_fn, image, jnp.array([0]), epsilon=0.25).max())
+      0.25
+
+    References:
+      Goodfellow et al. 2015, Explaining and harnessing adversarial examples, Section 4.
+      Abobakr et al. 2018, SSIMLayer, Eq. 20 and 21.
+    """
+    low, high = clip_range
+    if not low < high:
+        raise ValueError(
+            f"clip_range must be (low, high) with low < high, got {clip_range}"
+        )
+    if isinstance(epsilon, (int, float)) and epsilon < 0:
+        raise ValueError(f"epsilon must be >= 0, got {epsilon}")
+    images, labels = jnp.asarray(images), jnp.asarray(labels)
+
+    def loss(images: Array) -> Array:
+        # A sum, so that each image's gradient has the scale it would have alone.
+        return optax.softmax_cross_entropy_with_integer_labels(
+            logits_fn(images), labels
+        ).sum()
+
+    step = epsilon * jnp.sign(jax.grad(loss)(images))
+    return jnp.clip(images + step, low, high)

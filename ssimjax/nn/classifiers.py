@@ -1,0 +1,127 @@
+"""The image classifiers of Abobakr et al. 2018."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from ssimjax.nn.pooling import avg_pool, max_pool
+from ssimjax.nn.ssim_conv import SSIMConv
+from ssimjax.ops.layer import Patches
+from ssimjax.ops.similarity import StructureForm
+
+FeatureLayer = Literal["ssim", "conv"]
+
+
+class QuickClassifier(nnx.Module):
+    """The two networks of Fig. 4: alike but for their last feature layer.
+
+        5x5 conv - maxpool - ReLU - 5x5 conv - ReLU - avgpool
+        - 5x5 SSIM or conv - [ReLU] - avgpool - dense - ReLU - dense
+
+    The figure did not survive in the text of the paper. This is the classic "quick"
+    CIFAR-10 network, which has the paper's layers (5x5, 32 filters, stride 1, padding
+    2) and its accuracy; pooling is 3x3 with stride 2.
+
+    Images come in [0, 1]; normalisation is the model's first step, so that an attack
+    works in pixel space. The output is logits.
+
+    Example:
+      >>> model = QuickClassifier((32, 32, 3), 10, rngs=nnx.Rngs(0))
+      >>> model(jnp.ones((1, 32, 32, 3))).shape
+      (1, 10)
+
+    References:
+      Abobakr et al. 2018, SSIMLayer, Fig. 4 and 7.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        feature_layer: FeatureLayer = "ssim",
+        widths: Sequence[int] = (32, 32, 64),
+        hidden: int = 64,
+        relu_after: bool = True,
+        pixel_mean: float = 0.5,
+        pixel_std: float = 0.25,
+        c1: float = 1e-4,
+        c2: float = 9e-4,
+        exponents: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        patches: Patches = "across_channels",
+        structure_form: StructureForm = "standard",
+        output_gain: float = 1.0,
+        rngs: nnx.Rngs,
+    ):
+        """Draws the weights.
+
+        Args:
+          image_shape: height, width and channels of the images.
+          num_classes: number of logits.
+          feature_layer: "ssim" or "conv", the last feature layer.
+          widths: filters of the three feature layers.
+          hidden: units of the first dense layer.
+          relu_after: whether a ReLU follows the last feature layer (Fig. 7).
+          pixel_mean: subtracted from the pixels.
+          pixel_std: the centred pixels are divided by it.
+          c1: of the SSIM layer, as in `ops.ssim_conv`, like the four that follow.
+          c2: see `c1`.
+          exponents: see `c1`.
+          patches: see `c1`.
+          structure_form: see `c1`.
+          output_gain: constant factor on the SSIM layer's output, whose similarities
+            to random filters are of order 0.01.
+          rngs: its "params" stream is used.
+
+        Raises:
+          ValueError: if `feature_layer` is neither name.
+        """
+        if feature_layer not in ("ssim", "conv"):
+            raise ValueError(
+                f"feature_layer must be 'ssim' or 'conv', got {feature_layer!r}"
+            )
+        height, width, channels = image_shape
+        first, second, third = widths
+
+        def conv(c_in: int, c_out: int) -> nnx.Conv:
+            kernel_init = jax.nn.initializers.he_normal()
+            return nnx.Conv(c_in, c_out, (5, 5), kernel_init=kernel_init, rngs=rngs)
+
+        self.conv1 = conv(channels, first)
+        self.conv2 = conv(first, second)
+        if feature_layer == "conv":
+            self.features = conv(second, third)
+        else:
+            self.features = SSIMConv(
+                second,
+                third,
+                (5, 5),
+                c1=c1,
+                c2=c2,
+                exponents=exponents,
+                patches=patches,
+                structure_form=structure_form,
+                rngs=rngs,
+            )
+        for _ in range(3):
+            height, width = -(-height // 2), -(-width // 2)
+        self.dense = nnx.Linear(height * width * third, hidden, rngs=rngs)
+        self.logits = nnx.Linear(hidden, num_classes, rngs=rngs)
+        self.relu_after = relu_after
+        self.pixel_mean = pixel_mean
+        self.pixel_std = pixel_std
+        self.output_gain = output_gain if feature_layer == "ssim" else 1.0
+
+    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b classes"]:
+        """Logits of images in [0, 1]."""
+        x = (images - self.pixel_mean) / self.pixel_std
+        x = nnx.relu(max_pool(self.conv1(x)))
+        x = avg_pool(nnx.relu(self.conv2(x)))
+        x = self.output_gain * self.features(x)
+        x = avg_pool(nnx.relu(x) if self.relu_after else x)
+        x = nnx.relu(self.dense(jnp.reshape(x, (x.shape[0], -1))))
+        return self.logits(x)

@@ -1,0 +1,85 @@
+"""Overlapping pooling as strided slices.
+
+XLA lowers the gradient of a window reduction to a scatter that runs on one CPU core:
+at 32 x 32 x 32 x 32 the gradient of a 3 x 3 maximum took 8.2 ms that way and 1.0 ms
+this way, in a training step of 30 ms.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def max_pool(
+    x: Float[Array, "b h w c"], *, size: int = 3, stride: int = 2
+) -> Float[Array, "b out_h out_w c"]:
+    """Maximum over windows, of which the last of an axis may reach over the edge.
+
+        out[i, j] = max of x[stride i : stride i + size, stride j : stride j + size]
+
+    Args:
+      x: feature maps.
+      size: side of the window, in pixels.
+      stride: step between windows, in pixels, at most `size`.
+
+    Returns:
+      Maxima, `ceil(h / stride)` by `ceil(w / stride)`. Equal maxima share the gradient.
+
+    Example:
+      >>> max_pool(jnp.ones((1, 32, 32, 3))).shape
+      (1, 16, 16, 3)
+    """
+    return _reduce(x, size, stride, jnp.maximum, -jnp.inf)
+
+
+def avg_pool(
+    x: Float[Array, "b h w c"], *, size: int = 3, stride: int = 2
+) -> Float[Array, "b out_h out_w c"]:
+    """Mean over the same windows as `max_pool`, of the pixels inside the image.
+
+        out[i, j] = mean of x[stride i : stride i + size, stride j : stride j + size]
+
+    Args:
+      x: feature maps.
+      size: side of the window, in pixels.
+      stride: step between windows, in pixels, at most `size`.
+
+    Returns:
+      Means, `ceil(h / stride)` by `ceil(w / stride)`.
+
+    Example:
+      >>> float(avg_pool(jnp.ones((1, 32, 32, 3))).min())
+      1.0
+    """
+    sums = _reduce(x, size, stride, jnp.add, 0.0)
+    rows, columns = (
+        np.minimum(np.arange(0, pixels, stride) + size, pixels)
+        - np.arange(0, pixels, stride)
+        for pixels in x.shape[1:3]
+    )
+    counts = np.multiply.outer(rows, columns).astype(np.float32)
+    return sums / counts[None, :, :, None]
+
+
+def _reduce(
+    x: Float[Array, "b h w c"],
+    size: int,
+    stride: int,
+    combine: Callable[[Array, Array], Array],
+    neutral: float,
+) -> Float[Array, "b out_h out_w c"]:
+    for axis in (1, 2):
+        outputs = -(-x.shape[axis] // stride)
+        reach = (outputs - 1) * stride + 1
+        margin = [(0, 0)] * 4
+        margin[axis] = (0, max(0, reach - 1 + size - x.shape[axis]))
+        x = jnp.pad(x, margin, constant_values=neutral)
+        total = jax.lax.slice_in_dim(x, 0, reach, stride, axis)
+        for start in range(1, size):
+            step = jax.lax.slice_in_dim(x, start, start + reach, stride, axis)
+            total = combine(total, step)
+        x = total
+    return x
