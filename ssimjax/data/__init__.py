@@ -1,0 +1,17 @@
+"""Sources of examples and the batch pipeline."""
+
+from ssimjax.data.augmentation import random_crop as random_crop
+from ssimjax.data.augmentation import random_flip as random_flip
+from ssimjax.data.batches import Batch as Batch
+from ssimjax.data.batches import batch_indices as batch_indices
+from ssimjax.data.batches import eval_batches as eval_batches
+from ssimjax.data.batches import train_batch as train_batch
+from ssimjax.data.opening import checked_dataset as checked_dataset
+from ssimjax.data.opening import open_dataset as open_dataset
+from ssimjax.data.photographs import photograph_patches as photograph_patches
+from ssimjax.data.sources import TFDS as TFDS
+from ssimjax.data.sources import Arrays as Arrays
+from ssimjax.data.sources import Dataset as Dataset
+from ssimjax.data.sources import Folder as Folder
+from ssimjax.data.sources import Source as Source
+from ssimjax.data.sources import decode as decode

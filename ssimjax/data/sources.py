@@ -1,0 +1,256 @@
+"""Where examples come from: anything with a length and random access.
+
+A source yields decoded examples one by one; `decode` turns it into `Arrays` once, and
+everything downstream reads those.
+"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import PIL.Image
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to labelled images.
+
+    `source[i]` is a mapping with `image`, `[h, w, c]` in uint8 or in floats in [0, 1],
+    and `label`, an integer. Other entries are ignored.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+
+class Arrays:
+    """Labelled images in memory; a source, and what every source is decoded into.
+
+    Attributes:
+      images: `[n, h, w, c]`, uint8 or float32 in [0, 1].
+      labels: `[n]`, int32.
+
+    Example:
+      >>> arrays = Arrays(np.zeros((4, 8, 8, 1), np.uint8), [0, 1, 0, 1])
+      >>> len(arrays), arrays[2]["label"].item()
+      (4, 0)
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray | Sequence[int]):
+        """Checks the arrays.
+
+        Args:
+          images: `[n, h, w, c]`, uint8, or floats in [0, 1].
+          labels: `[n]`, integers >= 0.
+
+        Raises:
+          TypeError: if images are neither uint8 nor floats, or labels no integers.
+          ValueError: if a rank is wrong, the lengths differ, there are no examples, a
+            float lies outside [0, 1] or a label is negative.
+        """
+        images, labels = np.asarray(images), np.asarray(labels)
+        if images.ndim != 4:
+            raise ValueError(f"images must be [n, h, w, c], got shape {images.shape}")
+        if labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"labels must be one per image, got shape {labels.shape} for "
+                f"{len(images)} images"
+            )
+        if not len(images):
+            raise ValueError("images must hold at least one example, got none")
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise TypeError(f"labels must be integers, got {labels.dtype}")
+        if labels.min() < 0:
+            raise ValueError(f"labels must be >= 0, got {labels.min()}")
+        if np.issubdtype(images.dtype, np.floating):
+            if not (images.min() >= 0 and images.max() <= 1):
+                raise ValueError(
+                    "float images must lie in [0, 1], got values from "
+                    f"{images.min()} to {images.max()}"
+                )
+            images = images.astype(np.float32, copy=False)
+        elif images.dtype != np.uint8:
+            raise TypeError(f"images must be uint8 or floats, got {images.dtype}")
+        self.images = images
+        self.labels = labels.astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        return {"image": self.images[index], "label": self.labels[index]}
+
+
+class Dataset(NamedTuple):
+    """What a study trains and tests on.
+
+    Attributes:
+      train: training examples.
+      test: held-out examples.
+      classes: a name for every label.
+      description: one line that says what the images are, printed with every number.
+    """
+
+    train: Arrays
+    test: Arrays
+    classes: tuple[str, ...]
+    description: str
+
+
+class Folder:
+    """A folder of class folders of image files; classes in alphabetical order.
+
+    Attributes:
+      classes: names of the class folders.
+      description: the folder's path.
+    """
+
+    def __init__(self, path: str | pathlib.Path):
+        """Lists the files.
+
+        Args:
+          path: the folder that holds one folder per class.
+
+        Raises:
+          FileNotFoundError: if there is no such folder, or no image in a class folder.
+        """
+        root = pathlib.Path(path)
+        if not root.is_dir():
+            raise FileNotFoundError(
+                f"no data folder {root}; it must hold one folder of images per class"
+            )
+        folders = sorted(p for p in root.iterdir() if p.is_dir())
+        self.classes = tuple(p.name for p in folders)
+        self.description = f"images in {root}"
+        self._files = [
+            (file, label)
+            for label, folder in enumerate(folders)
+            for file in sorted(folder.iterdir())
+            if file.suffix.lower() in _SUFFIXES
+        ]
+        if not self._files:
+            raise FileNotFoundError(
+                f"no images in the class folders of {root}; expected files like "
+                f"{root / 'class' / 'name.png'} with one of {', '.join(_SUFFIXES)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        file, label = self._files[index]
+        with PIL.Image.open(file) as image:
+            gray = image.mode in ("1", "L", "LA", "I;16")
+            pixels = np.asarray(image.convert("L" if gray else "RGB"))
+        image = pixels[..., None] if gray else pixels
+        return {"image": image, "label": label, "name": str(file)}
+
+
+class TFDS:
+    """A split of a TensorFlow Datasets data set, read without TensorFlow.
+
+    Attributes:
+      classes: names of the classes.
+      description: the first sentence of the data set's own description.
+    """
+
+    def __init__(self, name: str, split: str, *, data_dir: str | None = None):
+        """Opens the data set, which is downloaded and prepared if it is not there.
+
+        Args:
+          name: name of the data set, for example "cifar10".
+          split: split in TFDS's notation, for example "train[:15000]".
+          data_dir: folder that holds prepared data sets; TFDS's own default if None.
+
+        Raises:
+          FileNotFoundError: if the data set is not there and cannot be prepared; the
+            message says how to get it.
+          ValueError: if it has no such split, or no `image` and `label`.
+        """
+        builder = _prepared_builder(name, data_dir)
+        features = builder.info.features
+        if features is None or not {"image", "label"} <= set(features):
+            raise ValueError(f"data set {name!r} has no features 'image' and 'label'")
+        try:
+            self._source = builder.as_data_source(split)
+        except ValueError as error:
+            raise ValueError(
+                f"data set {name!r} has no split {split!r}; it has "
+                f"{', '.join(builder.info.splits)}"
+            ) from error
+        self.classes = tuple(features["label"].names)
+        self.description = builder.info.description.split(". ")[0].split("\n")[0]
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        return self._source[index]
+
+
+def _prepared_builder(name: str, data_dir: str | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    where = data_dir or "the default TFDS folder"
+    how = (
+        f'prepare it with: python -c "import tensorflow_datasets as tfds; '
+        f"tfds.builder('{name}', data_dir={data_dir!r}, "
+        f"file_format='array_record').download_and_prepare()\", or name the folder "
+        f"that holds it with --config.data.data_dir"
+    )
+    if data_dir is not None and not pathlib.Path(data_dir).is_dir():
+        raise FileNotFoundError(
+            f"no data folder {data_dir} for the data set {name!r}; {how}"
+        )
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        if not builder.is_prepared():
+            builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+            builder.download_and_prepare()
+    except tfds.core.DatasetNotFoundError as error:
+        raise FileNotFoundError(
+            f"no data set {name!r} in {where}, and TFDS knows none of that name"
+        ) from error
+    except Exception as error:  # TFDS raises many kinds, and none names a way out.
+        raise FileNotFoundError(
+            f"no data set {name!r} in {where}, and preparing it failed with "
+            f"{type(error).__name__}: {error}; {how}"
+        ) from error
+    return builder
+
+
+def decode(source: Source) -> Arrays:
+    """Reads every example of a source once.
+
+    Args:
+      source: the examples; all images of one shape.
+
+    Returns:
+      All examples in memory.
+
+    Raises:
+      ValueError: if two images differ in shape; the message names one that does.
+
+    Example:
+      >>> decode(Arrays(np.zeros((4, 8, 8, 1), np.uint8), [0, 1, 0, 1])).images.shape
+      (4, 8, 8, 1)
+    """
+    if isinstance(source, Arrays):
+        return source
+    first = source[0]["image"]
+    images = np.empty((len(source), *first.shape), first.dtype)
+    labels = np.empty(len(source), np.int32)
+    for index in range(len(source)):
+        example = source[index]
+        if example["image"].shape != first.shape:
+            name = example.get("name", f"example {index}")
+            raise ValueError(
+                f"all images of a data set must have one shape; {name} has "
+                f"{example['image'].shape}, the first has {first.shape}"
+            )
+        images[index], labels[index] = example["image"], example["label"]
+    return Arrays(images, labels)
