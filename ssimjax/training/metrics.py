@@ -1,0 +1,93 @@
+"""What a run measures: rows in memory, as JSON lines and in TensorBoard."""
+
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import tensorboardX
+from etils import epath
+
+Row = dict[str, Any]
+
+
+class History:
+    """Rows of metrics, one per split and step; written as they come.
+
+    Each row has `step`, `epoch` and `split`, then numbers. In a run's folder they are
+    the lines of `metrics.jsonl` and the scalars `split/metric` of TensorBoard.
+
+    Use as a context manager: leaving it closes the files.
+    """
+
+    def __init__(self, folder: epath.Path | None, *, start: int):
+        """Reads what an interrupted run has left behind.
+
+        Args:
+          folder: the run's folder; nothing is written if None.
+          start: the step that the run continues from. Later rows are dropped: their
+            steps will be taken again.
+        """
+        self.rows: list[Row] = []
+        self._lines = self._board = None
+        if folder is None:
+            return
+        path = folder / "metrics.jsonl"
+        if path.exists():
+            self.rows = [row for row in read_rows(path) if row["step"] <= start]
+        path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        self._lines = path.open("a")
+        self._board = tensorboardX.SummaryWriter(
+            str(folder / "tensorboard"), purge_step=start + 1
+        )
+
+    def __enter__(self) -> "History":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._lines is not None:
+            self._lines.close()
+        if self._board is not None:
+            self._board.close()
+
+    def add(
+        self, *, step: int, epoch: float, split: str, metrics: Mapping[str, float]
+    ) -> None:
+        """Adds a row.
+
+        Args:
+          step: number of steps taken.
+          epoch: passes over the training examples, a fraction.
+          split: what was measured on, for example "test".
+          metrics: names and numbers.
+        """
+        row = {"step": step, "epoch": round(epoch, 4), "split": split, **metrics}
+        self.rows.append(row)
+        if self._lines is not None and self._board is not None:
+            self._lines.write(json.dumps(row) + "\n")
+            self._lines.flush()
+            for name, value in metrics.items():
+                self._board.add_scalar(f"{split}/{name}", value, step)
+
+
+def read_rows(path: epath.PathLike) -> list[Row]:
+    """The rows of a metrics file; a last line cut short by a kill is left out.
+
+    Args:
+      path: a run's `metrics.jsonl`.
+
+    Returns:
+      The rows, oldest first.
+    """
+    rows = []
+    for line in epath.Path(path).read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

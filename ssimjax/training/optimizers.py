@@ -1,0 +1,70 @@
+"""Stochastic gradient descent as the papers use it, from optax."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import optax
+
+Schedule = Literal["constant", "cosine"]
+
+
+def sgd(
+    *,
+    rate: float,
+    schedule: Schedule = "constant",
+    steps: int,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+    rate_factors: Mapping[str, float] | None = None,
+) -> optax.GradientTransformation:
+    """SGD with momentum and coupled weight decay.
+
+        v ← momentum v + (g + weight_decay w),  w ← w - rate factor v
+
+    Args:
+      rate: learning rate at the first step, > 0.
+      schedule: "constant", or "cosine" down to 0 at the last step.
+      steps: number of steps of the run.
+      momentum: in [0, 1).
+      weight_decay: >= 0.
+      rate_factors: factors on the rate of the parameters of these names, such as
+        `{"filters": 300.0}`.
+
+    Returns:
+      The optimiser.
+
+    Raises:
+      ValueError: if the schedule is unknown or a number is out of its range.
+
+    Example:
+      >>> optimizer = sgd(rate=0.01, steps=100)
+      >>> state = optimizer.init({"kernel": jax.numpy.ones(3)})
+
+    References:
+      Abobakr et al. 2018, SSIMLayer, Eq. 11-14 and Section 3.1.
+    """
+    if schedule not in ("constant", "cosine"):
+        raise ValueError(f"schedule must be 'constant' or 'cosine', got {schedule!r}")
+    if not rate > 0:
+        raise ValueError(f"rate must be > 0, got {rate}")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+    if not weight_decay >= 0:
+        raise ValueError(f"weight_decay must be >= 0, got {weight_decay}")
+    rates = rate if schedule == "constant" else optax.cosine_decay_schedule(rate, steps)
+    factors = dict(rate_factors or {})
+
+    def names(parameters: Any) -> Any:
+        def name(path: tuple[Any, ...], _: Any) -> str:
+            key = path[-1].key
+            return key if key in factors else "others"
+
+        return jax.tree_util.tree_map_with_path(name, parameters)
+
+    scales = {key: optax.scale(factor) for key, factor in factors.items()}
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay),
+        optax.sgd(rates, momentum),
+        optax.partition({"others": optax.identity(), **scales}, names),
+    )

@@ -1,0 +1,91 @@
+"""The folder of a run: which config it belongs to, and whether it is finished."""
+
+import json
+from typing import Any
+
+import ml_collections
+from etils import epath
+
+
+def claim(workdir: epath.PathLike, config: ml_collections.ConfigDict) -> epath.Path:
+    """Makes a folder the folder of one config.
+
+    Args:
+      workdir: the folder, created if necessary.
+      config: the config of the run.
+
+    Returns:
+      The folder, with the config in it as `config.json`.
+
+    Raises:
+      FileExistsError: if the folder holds a run of another config; the message lists
+        what differs.
+      OSError: if the folder cannot be written; the message names it.
+    """
+    folder = epath.Path(workdir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = folder / "config.json"
+        if known.exists():
+            _refuse_another(folder, json.loads(known.read_text()), config)
+        else:
+            known.write_text(config.to_json_best_effort(indent=2) + "\n")
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OSError(
+            f"workdir {folder} cannot be written: {error}; choose another"
+        ) from error
+    return folder
+
+
+def read_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
+    """The config of the run in a folder.
+
+    Args:
+      workdir: the folder.
+
+    Returns:
+      The config, locked.
+
+    Raises:
+      FileNotFoundError: if the folder holds no run.
+    """
+    path = epath.Path(workdir) / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no run in workdir {workdir}: it has no config.json; train one there with "
+            f"python -m experiments.train --workdir={workdir} --config=..."
+        )
+    config = ml_collections.ConfigDict(json.loads(path.read_text()))
+    return config.lock()
+
+
+def _refuse_another(
+    folder: epath.Path, old: dict[str, Any], config: ml_collections.ConfigDict
+) -> None:
+    # Through JSON, so that tuples and lists compare equal.
+    before = _flat(old)
+    now = _flat(json.loads(config.to_json_best_effort()))
+    absent = "(absent)"
+    changes = [
+        f"  {key}: {before.get(key, absent)!r} there, {now.get(key, absent)!r} here"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key, ...) != now.get(key, ...)
+    ]
+    if changes:
+        state = "a finished run" if (folder / "summary.json").exists() else "a run"
+        raise FileExistsError(
+            f"workdir {folder} holds {state} of another config; choose another folder, "
+            "or delete it. What differs:\n" + "\n".join(changes)
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
