@@ -1,0 +1,1 @@
+"""Abobakr et al. 2018, SSIMLayer."""

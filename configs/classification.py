@@ -1,0 +1,83 @@
+"""Every key of a classification config, with its default.
+
+Other configs start from `defaults()` and change what is theirs. Any key can be changed
+on the command line, as in `--config.training.epochs=20`.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+EPSILONS = (0, 1, 2, 4, 8, 16, 32, 64)
+
+
+def defaults() -> ml_collections.ConfigDict:
+    """The published settings of Abobakr et al. 2018, Section 3.1."""
+    config = ml_collections.ConfigDict()
+    config.task = "classification"
+    config.seed = 0  # Of initialisation, shuffling and augmentation.
+
+    data = config.data = ml_collections.ConfigDict()
+    data.source = "tfds"  # "tfds", "folder" or "photographs".
+    data.name = "cifar10"  # tfds: name of the data set.
+    data.data_dir = config_dict.placeholder(str)  # tfds, folder: where the data are.
+    data.train_split = "train"  # tfds: any TFDS split; folder: name of a subfolder.
+    data.test_split = "test"
+    data.size = 32  # photographs: side of a patch in pixels.
+    data.train_count = 4000  # photographs: number of training patches.
+    data.test_count = 1000  # photographs: number of test patches.
+    data.color = False  # photographs: three channels instead of one.
+    data.seed = 0  # photographs: of the positions of the patches.
+
+    model = config.model = ml_collections.ConfigDict()
+    model.name = "quick"
+    model.feature_layer = "ssim"  # "ssim" or "conv": the last feature layer.
+    model.widths = (32, 32, 64)  # Filters of the three feature layers.
+    model.hidden = 64  # Units of the first dense layer.
+    model.relu_after = True  # ReLU after the last feature layer (Fig. 7).
+    model.pixel_mean = 0.5  # Pixels in [0, 1] become (pixel - mean) / std.
+    model.pixel_std = 0.25
+    model.c1 = 1e-4  # SSIM: stabiliser of the luminance term.
+    model.c2 = 9e-4  # SSIM: stabiliser of the contrast and structure terms.
+    model.exponents = (1.0, 1.0, 1.0)  # SSIM: of luminance, contrast, structure.
+    model.patches = "across_channels"  # SSIM: or "per_channel".
+    model.structure_form = "standard"  # SSIM: or "printed" (Eq. 6 as it stands).
+    model.output_gain = 1.0  # SSIM: constant factor on the layer's output.
+
+    augmentation = config.augmentation = ml_collections.ConfigDict()
+    augmentation.flip = True  # Mirror at random.
+    augmentation.crop = 0  # Shift at random by up to so many pixels.
+
+    optimizer = config.optimizer = ml_collections.ConfigDict()
+    optimizer.rate = 0.01  # Of SGD.
+    optimizer.schedule = "constant"  # Or "cosine", down to 0 at the last step.
+    optimizer.momentum = 0.9
+    optimizer.weight_decay = 1e-4
+    optimizer.filter_rate_factor = 1.0  # SSIM: factor on the rate of its filters.
+
+    training = config.training = ml_collections.ConfigDict()
+    training.epochs = 500.0  # Passes over the training examples; may be a fraction.
+    training.batch_size = 32  # Over all devices.
+    training.eval_batch_size = 200  # Over all devices.
+    training.log_every = 50  # Steps between rows of training metrics.
+    training.eval_every = 500  # Steps between evaluations on the test split.
+    training.checkpoint_every = 500  # Steps between checkpoints.
+    training.keep_checkpoints = 2  # How many of the newest are kept.
+
+    attack = config.attack = ml_collections.ConfigDict()
+    attack.epsilons = tuple(step / 255 for step in EPSILONS)  # Pixels in [0, 1].
+    return config
+
+
+def choose_network(config: ml_collections.ConfigDict, network: str) -> None:
+    """Sets the last feature layer from a config file's argument.
+
+    Args:
+      config: changed in place.
+      network: "ssim" or "conv".
+
+    Raises:
+      ValueError: if it is neither.
+    """
+    if network not in ("ssim", "conv"):
+        raise ValueError(f"the config's argument must be ssim or conv, got {network!r}")
+    config.model.feature_layer = network

@@ -1,0 +1,160 @@
+"""The pictures a run leaves behind. matplotlib is imported when one is drawn."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from etils import epath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Rows = Sequence[Mapping[str, Any]]
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+
+
+def training_curves(histories: Mapping[str, Rows], path: epath.PathLike) -> None:
+    """Accuracy and loss against epochs: dashed on the training split, solid on test.
+
+    Args:
+      histories: rows of metrics by the name of the network.
+      path: the PNG file to write.
+    """
+    with _drawing(path, 9.0, 3.4) as figure:
+        panels = figure.subplots(1, 2)
+        for color, (name, rows) in zip(_COLORS, histories.items()):
+            for split, style in (("train", "--"), ("test", "-")):
+                chosen = [row for row in rows if row["split"] == split]
+                epochs = [row["epoch"] for row in chosen]
+                marker = "." if len(chosen) < 30 else ""
+                shared = dict(color=color, linestyle=style, marker=marker)
+                top1 = [100 * row["top1"] for row in chosen]
+                panels[0].plot(epochs, top1, label=f"{name}, {split}", **shared)
+                panels[1].plot(epochs, [row["loss"] for row in chosen], **shared)
+        panels[0].set(xlabel="epoch", ylabel="top-1 accuracy (%)")
+        panels[1].set(xlabel="epoch", ylabel="cross-entropy")
+        panels[0].legend(loc="lower right")
+
+
+def accuracy_against_epsilon(
+    tables: Mapping[str, Rows], path: epath.PathLike, *, chance: float
+) -> None:
+    """Accuracy under attack, a panel per split: solid top-1, dotted top-5.
+
+    Args:
+      tables: rows with `split`, `epsilon`, `top1` and `top5`, by network.
+      path: the PNG file to write.
+      chance: accuracy of a guess, drawn as a line.
+    """
+    splits = list(dict.fromkeys(r["split"] for rows in tables.values() for r in rows))
+    with _drawing(path, 4.5 * len(splits), 3.4) as figure:
+        panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
+        steps = sorted({255 * r["epsilon"] for rows in tables.values() for r in rows})
+        for panel, split in zip(panels, splits):
+            for color, (name, rows) in zip(_COLORS, tables.items()):
+                chosen = [row for row in rows if row["split"] == split]
+                epsilons = [255 * row["epsilon"] for row in chosen]
+                for metric, style in (("top1", "-"), ("top5", ":")):
+                    panel.plot(
+                        epsilons,
+                        [100 * row[metric] for row in chosen],
+                        color=color,
+                        linestyle=style,
+                        marker="o",
+                        markersize=3,
+                        label=f"{name}, top-{metric[3:]}",
+                    )
+            panel.axhline(100 * chance, color="0.6", linewidth=0.8, zorder=0)
+            panel.annotate(
+                "chance",
+                (1, 100 * chance),
+                xycoords=("axes fraction", "data"),
+                xytext=(-3, 2),
+                textcoords="offset points",
+                ha="right",
+                color="0.4",
+            )
+            panel.set_xscale("symlog", linthresh=1, linscale=0.5)
+            panel.set_xticks(steps, [f"{step:.4g}" for step in steps])
+            panel.set_xticks([], minor=True)
+            panel.set(title=f"{split} split", xlabel="ε × 255 (L∞)", ylim=(-3, 103))
+        panels[0].set_ylabel("accuracy (%)")
+        panels[-1].legend(loc="upper right")
+
+
+def kernels(
+    filters: np.ndarray, path: epath.PathLike, *, title: str, most: int = 64
+) -> None:
+    """Filters as pictures, the largest in norm first.
+
+    Filters of one or three channels are one tile each. Filters of more channels are a
+    row each, with a tile per channel. Each filter is scaled on its own, symmetrically
+    about its mean.
+
+    Args:
+      filters: `[kh, kw, c_in, c_out]`.
+      path: the PNG file to write.
+      title: of the picture.
+      most: how many tiles are drawn at most for filters of one or three channels; of
+        filters with more channels, the first 16.
+
+    Raises:
+      ValueError: if `filters` has another rank.
+    """
+    filters = np.asarray(filters, np.float64)
+    if filters.ndim != 4:
+        raise ValueError(f"filters must be [kh, kw, c_in, c_out], got {filters.shape}")
+    norms = np.sqrt((filters**2).sum((0, 1, 2)))
+    in_color = filters.shape[2] in (1, 3)
+    order = np.argsort(-norms)[: most if in_color else 16]
+    chosen = np.moveaxis(filters[..., order], -1, 0)
+    centred = chosen - chosen.mean((1, 2, 3), keepdims=True)
+    peak = np.abs(centred).max((1, 2, 3), keepdims=True)
+    tiles = 0.5 + 0.5 * centred / np.where(peak > 0, peak, 1)
+    if in_color:
+        columns = int(np.ceil(np.sqrt(2 * len(tiles))))
+    else:
+        columns = tiles.shape[-1]
+        tiles = np.moveaxis(tiles, -1, 1).reshape(-1, *tiles.shape[1:3], 1)
+    picture = _tile(tiles, columns)
+    height, width = picture.shape[:2]
+    with _drawing(path, 7.0, 7.0 * height / width + 0.5) as figure:
+        axes = figure.subplots()
+        axes.imshow(
+            picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_axis_off()
+        axes.set_title(title)
+
+
+def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """One picture of many, `[n, h, w, c]`, with white lines between them."""
+    rows = -(-len(tiles) // columns)
+    missing = rows * columns - len(tiles)
+    framed = np.pad(tiles, ((0, missing), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    framed[len(tiles) :] = 1.0
+    _, height, width, channels = framed.shape
+    grid = framed.reshape(rows, columns, height, width, channels)
+    grid = grid.transpose(0, 2, 1, 3, 4)
+    return grid.reshape(rows * height, columns * width, channels)[:-1, :-1]
+
+
+@contextlib.contextmanager
+def _drawing(path: epath.PathLike, width: float, height: float) -> "Iterator[Figure]":
+    """A figure of so many inches, saved as a PNG file at the end."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=160)
+        yield figure
+        with epath.Path(path).open("wb") as file:
+            figure.savefig(file, format="png")

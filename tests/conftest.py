@@ -1,0 +1,41 @@
+"""Eight CPU devices, strict ranks, and the data sets that may be absent."""
+
+import os
+import pathlib
+
+# Before jax is imported anywhere.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+
+import jax
+import jaxtyping
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def own_errors():
+    """Lets our own messages through, which the type checks of the tests precede."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def float64():
+    """Arrays of 64 bits."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def tfds_dir() -> str:
+    """The folder of prepared data sets beside a development checkout."""
+    folder = SHARED / "tfds"
+    if not folder.is_dir():
+        pytest.skip(f"no data sets in {folder}: TFDS is tested only where they are")
+    return str(folder)
