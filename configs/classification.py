@@ -73,11 +73,18 @@ def choose_network(config: ml_collections.ConfigDict, network: str) -> None:
 
     Args:
       config: changed in place.
-      network: "ssim" or "conv".
+      network: "conv"; "ssim", whose output is scaled up so that the layer starts to
+        learn; or "ssim_literal", the layer as the paper prints it.
 
     Raises:
-      ValueError: if it is neither.
+      ValueError: if it is none of them.
     """
-    if network not in ("ssim", "conv"):
-        raise ValueError(f"the config's argument must be ssim or conv, got {network!r}")
-    config.model.feature_layer = network
+    networks = ("ssim", "ssim_literal", "conv")
+    if network not in networks:
+        raise ValueError(
+            f"the config's argument must be one of {', '.join(networks)}, "
+            f"got {network!r}"
+        )
+    config.model.feature_layer = network.removesuffix("_literal")
+    if network == "ssim":
+        config.model.output_gain = 100.0

@@ -10,7 +10,7 @@ from configs import classification
 
 
 def get_config(network: str = "ssim") -> ml_collections.ConfigDict:
-    """The config; `network` is "ssim" or "conv"."""
+    """The config; `network` is "ssim", "ssim_literal" or "conv"."""
     config = classification.defaults()
     classification.choose_network(config, network)
     config.data.source = "photographs"

@@ -11,20 +11,22 @@ from ml_collections import config_flags
 _USER_ERRORS = (OSError, ValueError, TypeError, FloatingPointError)
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None], *, choices: Sequence[str] = ()) -> None:
     """Parses the flags and runs a command; a user's mistake is one message, exit 1.
 
     Args:
       main: the command.
+      choices: what its one argument may be; without choices it takes none.
     """
 
     def guarded(arguments: Sequence[str]) -> None:
-        if len(arguments) > 1:
-            sys.exit(
-                f"error: unexpected argument {arguments[1]!r}; flags begin with --"
-            )
+        given = arguments[1:]
+        if choices and (len(given) != 1 or given[0] not in choices):
+            sys.exit(f"error: name one of {', '.join(choices)}; got {' '.join(given)}")
+        if given and not choices:
+            sys.exit(f"error: unexpected argument {given[0]!r}; flags begin with --")
         try:
-            main()
+            main(*given)
         except _USER_ERRORS as error:
             sys.exit(f"error: {error}")
 

@@ -17,6 +17,7 @@ from ssimjax.tasks import draw_attack, draw_training, fgsm_accuracy, train
 
 _WORKDIR = command_line.define_workdir("Folder for both runs and their pictures.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of initialisation, shuffling, augmentation.")
+_EPOCHS = flags.DEFINE_float("epochs", None, "Instead of the quickstart's.")
 _EXAMPLES = flags.DEFINE_integer("examples", 1000, "Attacked examples of each split.")
 
 
@@ -27,6 +28,8 @@ def main() -> None:
     for network in ("ssim", "conv"):
         config = quickstart.get_config(network)
         config.seed = _SEED.value
+        if _EPOCHS.value is not None:
+            config.training.epochs = _EPOCHS.value
         print(f"Training the {network} network ...", flush=True)
         run = runs[network] = train(config, folder / network)
         attacks[network] = fgsm_accuracy(

@@ -20,6 +20,8 @@ def main() -> None:
     run = train(_CONFIG.value, _WORKDIR.value)
     name = run.config.model.feature_layer
     pictures = draw_training({name: run}, _WORKDIR.value)
+    if run.summary["continued_from"]:
+        print(f"\nContinued from step {run.summary['continued_from']}.")
     print(f"\nTrained on {run.dataset.description}.\n")
     print(markdown_table([{"network": name} | summary_cells(run.summary)]))
     print("\nPictures:", *pictures, sep="\n  ")

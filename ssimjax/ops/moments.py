@@ -209,7 +209,7 @@ def _check_patches(
     else:
         pads = padding
     pads = tuple((int(low), int(high)) for low, high in pads)
-    if len(pads) != 2 or min(min(pads)) < 0:
+    if len(pads) != 2 or min(amount for pair in pads for amount in pair) < 0:
         raise ValueError(f"padding must be two pairs of integers >= 0, got {padding}")
     for name, size, kernel, pad in zip(
         ("height", "width"), x_shape[1:3], filters_shape[:2], pads

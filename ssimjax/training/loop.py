@@ -195,6 +195,7 @@ def fit(
                 checkpoints.save(steps, state)
             summary = {
                 "steps": steps,
+                "continued_from": start,
                 "train": evaluate(state, dataset.train),
                 "test": evaluate(state, dataset.test),
                 "images_per_second": clock.rate(batch_size),

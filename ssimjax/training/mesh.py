@@ -8,7 +8,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 
-def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+def data_mesh(*, devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh with the one axis `data`.
 
     Args:

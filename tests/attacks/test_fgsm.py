@@ -1,0 +1,52 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssimjax.attacks import fgsm
+
+WEIGHTS = jax.random.normal(jax.random.key(0), (12, 4))
+
+
+def linear(images):
+    return images.reshape(len(images), -1) @ WEIGHTS
+
+
+def test_linear_model_moves_as_equation_20_says():
+    images = jax.random.uniform(jax.random.key(1), (5, 2, 2, 3), minval=0.2, maxval=0.8)
+    labels = jnp.array([0, 1, 2, 3, 0])
+    # For softmax cross-entropy, the gradient in x is W (softmax - onehot).
+    slope = jax.nn.softmax(linear(images)) - jax.nn.one_hot(labels, 4)
+    target = images + 0.1 * jnp.sign(slope @ WEIGHTS.T).reshape(images.shape)
+    value = jax.jit(lambda e: fgsm(linear, images, labels, epsilon=e))(0.1)
+    np.testing.assert_allclose(value, target, rtol=1e-6)
+
+
+def test_stays_in_range_and_within_epsilon():
+    images = jax.random.uniform(jax.random.key(1), (5, 2, 2, 3))
+    value = fgsm(linear, images, jnp.zeros(5, int), epsilon=0.3)
+    assert value.min() >= 0 and value.max() <= 1
+    assert jnp.abs(value - images).max() <= 0.3 + 1e-6
+    assert jnp.array_equal(fgsm(linear, images, jnp.zeros(5, int), epsilon=0.0), images)
+
+
+def test_each_image_is_attacked_as_if_alone():
+    images = jax.random.uniform(jax.random.key(1), (5, 2, 2, 3))
+    labels = jnp.array([0, 1, 2, 3, 0])
+    together = fgsm(linear, images, labels, epsilon=0.1)
+    alone = fgsm(linear, images[2:3], labels[2:3], epsilon=0.1)
+    np.testing.assert_allclose(together[2:3], alone, rtol=1e-6)
+
+
+def test_zero_gradient_moves_nothing():
+    images = jnp.full((1, 2, 2, 3), 0.5)
+    value = fgsm(lambda x: 0 * linear(x), images, jnp.array([0]), epsilon=0.1)
+    assert jnp.array_equal(value, images)
+
+
+def test_bad_arguments():
+    images, labels = jnp.zeros((1, 2, 2, 3)), jnp.array([0])
+    with pytest.raises(ValueError, match="epsilon must be >= 0, got -0.1"):
+        fgsm(linear, images, labels, epsilon=-0.1)
+    with pytest.raises(ValueError, match="clip_range must be"):
+        fgsm(linear, images, labels, epsilon=0.1, clip_range=(1.0, 0.0))

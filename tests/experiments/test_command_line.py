@@ -1,0 +1,159 @@
+"""The commands as a user runs them: in a process of their own."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ssimjax.training import read_rows
+
+ROOT = pathlib.Path(__file__).parents[2]
+SMALL = [
+    "--config.data.train_count=80",
+    "--config.data.test_count=40",
+    "--config.model.widths=(4,4,4)",
+    "--config.training.batch_size=16",
+    "--config.training.eval_batch_size=40",
+    "--config.training.checkpoint_every=3",
+    "--config.training.log_every=1",
+]
+
+
+def command(module, *arguments):
+    return [sys.executable, "-m", f"experiments.{module}", *map(str, arguments)]
+
+
+def run(module, *arguments):
+    return subprocess.run(
+        command(module, *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def train(workdir, *arguments):
+    return run(
+        "train", "--config=configs/quickstart.py", f"--workdir={workdir}", *arguments
+    )
+
+
+def test_train_then_attack(tmp_path):
+    done = train(tmp_path, *SMALL, "--config.training.epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "| network | train | test | images/s |" in done.stdout
+    assert "image/s" not in done.stderr  # No progress bar where there is no terminal.
+    for line in done.stdout.split("Pictures:")[1].split():
+        assert pathlib.Path(line).read_bytes().startswith(b"\x89PNG")
+
+    attacked = run("attack", f"--workdir={tmp_path}", "--examples=40")
+    assert attacked.returncode == 0, attacked.stderr
+    assert "ε=8/255" in attacked.stdout
+    rows = json.loads((tmp_path / "attack.json").read_text())
+    assert len(rows) == 16 and {r["split"] for r in rows} == {"train", "test"}
+    assert (tmp_path / "attack.md").read_text().strip() in attacked.stdout
+    assert (tmp_path / "accuracy-against-epsilon.png").exists()
+
+    refused = train(tmp_path, *SMALL, "--config.training.epochs=2")
+    assert refused.returncode == 1
+    assert "holds a finished run of another config" in refused.stderr
+    assert "training.epochs: 1.0 there, 2.0 here" in refused.stderr
+
+
+def test_killed_run_continues_from_its_last_checkpoint(tmp_path):
+    arguments = [*SMALL, "--config.training.epochs=200"]  # 1000 steps
+    killed = subprocess.Popen(
+        command(
+            "train",
+            "--config=configs/quickstart.py",
+            f"--workdir={tmp_path}",
+            *arguments,
+        ),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoints = tmp_path / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not any(p.name.isdigit() for p in checkpoints.glob("*")):
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    saved = max(int(p.name) for p in checkpoints.iterdir() if p.name.isdigit())
+    assert 0 < saved < 1000 and not (tmp_path / "summary.json").exists()
+
+    done = train(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"Continued from step {saved}." in done.stdout
+    steps = [
+        row["step"]
+        for row in read_rows(tmp_path / "metrics.jsonl")
+        if row["split"] == "train"
+    ]
+    assert steps == list(range(1, 1001))
+
+
+def test_demo_compares_both_networks(tmp_path):
+    done = run("demo", f"--workdir={tmp_path}", "--epochs=0.02", "--examples=10")
+    assert done.returncode == 0, done.stderr
+    table = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert [line.split()[1] for line in table] == ["network", "-------", "ssim", "conv"]
+    assert "ε=64/255" in table[0]
+    for name in (
+        "training-curves",
+        "ssim-first-layer-kernels",
+        "ssim-ssim-kernels",
+        "conv-first-layer-kernels",
+        "accuracy-against-epsilon",
+    ):
+        assert str(tmp_path / f"{name}.png") in done.stdout
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.training.epoch=3"], 'Did you mean "epochs" instead of "epoch"?'),
+        (["--config.modle.hidden=3"], 'Did you mean "model" instead of "modle"?'),
+        (
+            ["--config.training.epochs=many"],
+            "could not convert string to float: 'many'",
+        ),
+        (["--config.data.source=cloud"], "data.source must be one of"),
+        (
+            ["--config.data.source=tfds", "--config.data.data_dir=/nowhere"],
+            "error: no data folder /nowhere for the data set 'cifar10'; prepare",
+        ),
+        (["--workdir=/dev/null/run"], "error: workdir /dev/null/run cannot be written"),
+        (["surplus"], "error: unexpected argument 'surplus'"),
+    ],
+)
+def test_mistakes_end_in_one_message(tmp_path, arguments, message):
+    failed = train(tmp_path / "run", *arguments)
+    assert failed.returncode == 1
+    assert message in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_attack_without_a_run(tmp_path):
+    failed = run("attack", f"--workdir={tmp_path}")
+    assert failed.returncode == 1 and "error: no run in workdir" in failed.stderr
+
+
+def test_benchmark_prints_ratios(tmp_path):
+    out = tmp_path / "layer.json"
+    done = run("benchmark", "layer", "--repeats=1", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    assert "geometric mean of gradients ratio" in done.stdout
+    rows = json.loads(out.read_text())
+    assert len(rows) == 4
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["ssim_ms"] / row["conv_ms"])
+    failed = run("benchmark", "everything")
+    assert failed.returncode == 1 and "name one of layer" in failed.stderr

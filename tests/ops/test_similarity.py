@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssimjax import ops
+from ssimjax.ops import Moments
+
+C1, C2 = 1e-4, 9e-4
+
+
+def moments(mean_x, mean_y, var_x, var_y, cov_xy):
+    return Moments(*(jnp.asarray(v) for v in (mean_x, mean_y, var_x, var_y, cov_xy)))
+
+
+def random_moments(seed=0):
+    x, y = jax.random.normal(jax.random.key(seed), (2, 50, 9))
+    return moments(
+        x.mean(1),
+        y.mean(1),
+        x.var(1),
+        y.var(1),
+        ((x - x.mean(1, keepdims=True)) * (y - y.mean(1, keepdims=True))).mean(1),
+    )
+
+
+def test_dissimilarities_are_one_minus_the_similarities():
+    m = random_moments()
+    for dissimilarity, similarity in [
+        (ops.luminance_dissimilarity(m, C1), ops.luminance(m, C1)),
+        (ops.contrast_structure_dissimilarity(m, C2), ops.contrast_structure(m, C2)),
+        (ops.dissimilarity(m, C1, C2), ops.similarity(m, C1, C2)),
+    ]:
+        np.testing.assert_allclose(dissimilarity, 1 - similarity, atol=1e-6)
+
+
+def test_dissimilarity_sees_what_one_minus_ssim_rounds_away():
+    # x against x + 1e-4 at the end of a bright ramp, exactly: d1 = 1e-8 / (...).
+    m = moments(0.9, 0.9001, 0.08, 0.08, 0.08)
+    exact = (1e-4) ** 2 / (0.9**2 + 0.9001**2 + C1)
+    np.testing.assert_allclose(ops.dissimilarity(m, C1, C2), exact, rtol=2e-3)
+    assert 1 - ops.similarity(m, C1, C2) == 0
+
+
+def test_factors_multiply_to_equation_13():
+    m = random_moments()
+    product = ops.luminance(m, C1) * ops.contrast(m, C2) * ops.structure(m, C2 / 2)
+    np.testing.assert_allclose(ops.similarity(m, C1, C2), product, rtol=1e-4)
+
+
+def test_fractional_powers_continue_as_odd_functions():
+    m = moments(0.5, -0.5, 0.1, 0.1, 0.1)  # Means of opposite sign: l < 0.
+    value = ops.similarity(m, C1, C2, exponents=(0.5, 1.0, 1.0))
+    luminance = float(ops.luminance(m, C1))
+    np.testing.assert_allclose(value, -((-luminance) ** 0.5), rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [0.0448, 0.5, 1.0, 1.7, 2.0, 3.0])
+def test_powers_equal_plain_ones_where_those_are_defined(exponent):
+    m = random_moments(3)
+    m = m._replace(mean_x=jnp.abs(m.mean_x), mean_y=jnp.abs(m.mean_y))
+    value = ops.similarity(m, C1, C2, exponents=(exponent, 1.0, 1.0))
+    target = ops.luminance(m, C1) ** exponent * ops.contrast_structure(m, C2)
+    np.testing.assert_allclose(value, target, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["c1", "c2"])
+def test_stabilisers_are_positive(name):
+    with pytest.raises(ValueError, match=f"{name} must be > 0, got 0"):
+        ops.similarity(random_moments(), **({"c1": C1, "c2": C2} | {name: 0.0}))

@@ -1,0 +1,49 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from ssimjax.ops import gaussian_window, local_mean, uniform_window
+
+
+@pytest.mark.parametrize("window", [gaussian_window(), uniform_window(4)])
+@pytest.mark.parametrize("shape", [(11, 11, 1), (60, 130, 2), (3, 49, 97, 1)])
+def test_local_mean_is_the_valid_correlation(window, shape, float64):
+    image = np.random.default_rng(0).random(shape)
+    value = local_mean(image, window)
+    target = image
+    for axis in (-3, -2):
+        windows = np.lib.stride_tricks.sliding_window_view(target, window.size, axis)
+        target = windows @ np.asarray(window.taps)
+    np.testing.assert_allclose(value, target, rtol=1e-12)
+
+
+def test_gaussian_taps_are_scipys():
+    # scipy's filter of an impulse shows its taps.
+    impulse = np.eye(1, 31, 15)[0]
+    taps = scipy.ndimage.gaussian_filter1d(impulse, 1.5, truncate=5 / 1.5)[10:21]
+    np.testing.assert_allclose(gaussian_window(11, sigma=1.5).taps, taps, atol=1e-12)
+
+
+def test_gradient_is_the_transpose():
+    window = gaussian_window(5, sigma=1.0)
+    image = jax.random.normal(jax.random.key(0), (70, 9, 1))
+    cotangent = jax.random.normal(jax.random.key(1), (66, 5, 1))
+    value, pull = jax.vjp(lambda i: local_mean(i, window), image)
+    np.testing.assert_allclose(
+        jnp.vdot(value, cotangent), jnp.vdot(image, pull(cotangent)[0]), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("size", [0, 4, -1])
+def test_gaussian_window_has_a_centre(size):
+    with pytest.raises(ValueError, match=f"must be odd and >= 1, got {size}"):
+        gaussian_window(size)
+
+
+def test_windows_refuse_nonsense():
+    with pytest.raises(ValueError, match="sigma must be > 0 pixels, got 0"):
+        gaussian_window(3, sigma=0.0)
+    with pytest.raises(ValueError, match="size of a uniform window must be >= 1"):
+        uniform_window(0)

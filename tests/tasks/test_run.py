@@ -1,0 +1,136 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssimjax.tasks import (
+    draw_attack,
+    draw_training,
+    fgsm_accuracy,
+    kernels,
+    load,
+    train,
+)
+from tests.small import small_config, stripes_dataset
+
+
+@pytest.fixture(scope="module", params=["ssim", "conv"])
+def run(request, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp(request.param)
+    config = small_config(request.param, **{"training.epochs": 15.0})
+    return workdir, train(config, workdir, data=stripes_dataset())
+
+
+def test_learns_what_is_easy(run):
+    _, run = run
+    losses = [row["loss"] for row in run.history if row["split"] == "train"]
+    assert losses[-1] < 0.1 * losses[0]
+    assert run.summary["test"]["top1"] == 1.0
+    assert run.summary["test"]["top5"] == 1.0  # Two classes: any guess is in the top 5.
+
+
+def test_summary_is_what_the_model_does(run):
+    _, run = run
+    test = run.dataset.test
+    logits = run.task.model(run.state)(jnp.asarray(test.images))
+    accuracy = (np.asarray(logits).argmax(-1) == test.labels).mean()
+    np.testing.assert_allclose(run.summary["test"]["top1"], accuracy)
+    log_likelihood = jax.nn.log_softmax(logits)[np.arange(80), test.labels]
+    np.testing.assert_allclose(
+        run.summary["test"]["loss"], -log_likelihood.mean(), rtol=1e-4
+    )
+
+
+def test_loaded_run_is_the_trained_one(run):
+    workdir, run = run
+    again = load(workdir, data=stripes_dataset())
+    chex.assert_trees_all_equal(jax.device_get(run.state), jax.device_get(again.state))
+    assert again.history == run.history and again.summary == run.summary
+
+
+def test_finished_run_is_not_trained_again(run, monkeypatch):
+    workdir, run = run
+    monkeypatch.setattr("ssimjax.training.fit", None)
+    again = train(run.config, workdir, data=stripes_dataset())
+    assert again.summary == run.summary
+
+
+def test_folder_of_another_config_is_refused(run):
+    workdir, run = run
+    other = run.config.copy_and_resolve_references()
+    with other.unlocked():
+        other.seed = 1
+    with pytest.raises(FileExistsError, match="a finished run of another config"):
+        train(other, workdir, data=stripes_dataset())
+
+
+def test_attack_starts_at_clean_accuracy_and_hurts(run):
+    _, run = run
+    epsilons = (0.0, 0.02, 0.1, 0.5)
+    rows = fgsm_accuracy(run, epsilons=epsilons)
+    assert [(r["split"], r["epsilon"]) for r in rows] == [
+        (split, epsilon) for split in ("train", "test") for epsilon in epsilons
+    ]
+    assert rows[0]["top1"] == run.summary["train"]["top1"]
+    assert rows[4]["top1"] == run.summary["test"]["top1"]
+    assert rows[7]["top1"] < 0.6 < rows[4]["top1"]
+    fewer = fgsm_accuracy(run, epsilons=(0.0,), splits=("test",), examples=16)
+    assert fewer[0]["examples"] == 16
+
+
+def test_pictures(run, tmp_path):
+    _, run = run
+    name = run.config.model.feature_layer
+    pictures = draw_training({name: run}, tmp_path)
+    rows = fgsm_accuracy(run, epsilons=(0.0, 0.1), splits=("test",))
+    pictures.append(draw_attack({name: rows}, tmp_path, classes=2))
+    layers = {"ssim": {"first-layer", "ssim"}, "conv": {"first-layer"}}[name]
+    assert {*kernels(run)} == layers
+    assert {p.name for p in pictures} == {
+        "training-curves.png",
+        "accuracy-against-epsilon.png",
+        *(f"{name}-{layer}-kernels.png" for layer in layers),
+    }
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in pictures)
+
+
+def test_nan_logits_are_an_error_not_robustness(run):
+    _, run = run
+    broken = run._replace(state=jax.tree.map(lambda x: jnp.nan * x, run.state))
+    with pytest.raises(
+        FloatingPointError, match=r"not finite for 100.00% of the train"
+    ):
+        fgsm_accuracy(broken, epsilons=(0.0,))
+
+
+def test_bad_attack_arguments(run):
+    _, run = run
+    with pytest.raises(ValueError, match="splits must be 'train' or 'test', got"):
+        fgsm_accuracy(run, epsilons=(0.0,), splits=("validation",))
+    with pytest.raises(ValueError, match="epsilons must be one or more numbers >= 0"):
+        fgsm_accuracy(run, epsilons=(-0.1,))
+    with pytest.raises(ValueError, match="examples must be >= 1, got 0"):
+        fgsm_accuracy(run, epsilons=(0.0,), examples=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "sorting"}, "task must be one of .*'classification'.* got 'sorting'"),
+        ({"model.name": "deep"}, "model.name must be one of .*'quick'.* got 'deep'"),
+    ],
+)
+def test_unknown_names_in_a_config(change, message):
+    with pytest.raises(ValueError, match=message):
+        train(small_config(**change), data=stripes_dataset())
+
+
+def test_seed_decides_everything():
+    runs = [
+        train(small_config(seed=seed), data=stripes_dataset()).state
+        for seed in (0, 0, 1)
+    ]
+    chex.assert_trees_all_equal(runs[0], runs[1])
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_close(runs[0].params, runs[2].params)

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from configs import quickstart
+from configs.abobakr2018 import cifar10
+from ssimjax.data import Arrays, Dataset
+from ssimjax.tasks import train
+
+CONFIGS = [
+    (quickstart, "ssim"),
+    (quickstart, "conv"),
+    (cifar10, "ssim"),
+    (cifar10, "ssim_literal"),
+    (cifar10, "conv"),
+]
+
+
+@pytest.mark.parametrize(("module", "network"), CONFIGS)
+def test_every_config_runs_two_steps(module, network):
+    config = module.get_config(network)
+    channels = 3 if config.data.source == "tfds" else 1
+    images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, channels), np.uint8)
+    arrays = Arrays(images, np.arange(64) % 10)
+    data = Dataset(arrays, arrays, tuple("abcdefghij"), "noise")
+    config.training.epochs = 2 * config.training.batch_size / 64
+    run = train(config, data=data)
+    assert run.summary["steps"] == 2
+    assert np.isfinite(run.summary["test"]["loss"])
+
+
+@pytest.mark.parametrize("module", [quickstart, cifar10])
+def test_unknown_network(module):
+    with pytest.raises(ValueError, match="argument must be .*conv.* got 'dense'"):
+        module.get_config("dense")

@@ -1,0 +1,42 @@
+import ml_collections
+import pytest
+
+from ssimjax.training import claim, read_config
+
+
+def config(**changes):
+    base = {"seed": 0, "model": {"widths": (1, 2)}, "rate": 0.5}
+    return ml_collections.ConfigDict(base | changes)
+
+
+def test_same_config_may_come_back(tmp_path):
+    folder = claim(tmp_path / "a" / "b", config())
+    assert claim(folder, config()) == folder
+    assert read_config(folder).model.widths == [1, 2]
+
+
+def test_another_config_is_refused_with_the_difference(tmp_path):
+    claim(tmp_path, config())
+    with pytest.raises(FileExistsError, match="holds a run of another config") as error:
+        claim(tmp_path, config(rate=0.25, model={"widths": (1, 2), "depth": 3}))
+    lines = str(error.value).splitlines()[1:]
+    assert lines == [
+        "  model.depth: '(absent)' there, 3 here",
+        "  rate: 0.5 there, 0.25 here",
+    ]
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="holds a finished run of another config"):
+        claim(tmp_path, config(seed=1))
+
+
+def test_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="workdir .*file/run cannot be written"):
+        claim(tmp_path / "file" / "run", config())
+
+
+def test_folder_without_a_run(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match="no run in workdir .*experiments.train"
+    ):
+        read_config(tmp_path)
