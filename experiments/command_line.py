@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import ml_collections
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 # What a user can do something about: shown as one message, without a traceback.
@@ -25,6 +25,9 @@ def run(main: Callable[..., None], *, choices: Sequence[str] = ()) -> None:
             sys.exit(f"error: name one of {', '.join(choices)}; got {' '.join(given)}")
         if given and not choices:
             sys.exit(f"error: unexpected argument {given[0]!r}; flags begin with --")
+        # absl shows what libraries say to themselves unless told otherwise.
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)
         try:
             main(*given)
         except _USER_ERRORS as error:

@@ -96,6 +96,7 @@ def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
     config = training.read_config(folder)
     dataset, task = _build(config, data)
     like = jax.jit(task.init)(jax.random.key(0))
+    like = training.replicate(like, training.data_mesh())
     with training.Checkpoints(
         folder / "checkpoints", keep=config.training.keep_checkpoints
     ) as checkpoints:

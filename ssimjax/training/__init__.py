@@ -8,6 +8,7 @@ from ssimjax.training.loop import evaluator as evaluator
 from ssimjax.training.loop import fit as fit
 from ssimjax.training.loop import total_steps as total_steps
 from ssimjax.training.mesh import data_mesh as data_mesh
+from ssimjax.training.mesh import replicate as replicate
 from ssimjax.training.mesh import shard_batch as shard_batch
 from ssimjax.training.metrics import Row as Row
 from ssimjax.training.metrics import read_rows as read_rows

@@ -57,8 +57,15 @@ def read_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
             f"no run in workdir {workdir}: it has no config.json; train one there with "
             f"python -m experiments.train --workdir={workdir} --config=..."
         )
-    config = ml_collections.ConfigDict(json.loads(path.read_text()))
+    config = ml_collections.ConfigDict(_with_tuples(json.loads(path.read_text())))
     return config.lock()
+
+
+def _with_tuples(value: Any) -> Any:
+    """Makes JSON's lists the tuples that they were in the config."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(entry) for key, entry in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def _refuse_another(

@@ -12,7 +12,7 @@ def config(**changes):
 def test_same_config_may_come_back(tmp_path):
     folder = claim(tmp_path / "a" / "b", config())
     assert claim(folder, config()) == folder
-    assert read_config(folder).model.widths == [1, 2]
+    assert read_config(folder).model.widths == (1, 2)
 
 
 def test_another_config_is_refused_with_the_difference(tmp_path):
