@@ -35,7 +35,8 @@ def training_curves(histories: Mapping[str, Rows], path: epath.PathLike) -> None
                 chosen = [row for row in rows if row["split"] == split]
                 epochs = [row["epoch"] for row in chosen]
                 marker = "." if len(chosen) < 30 else ""
-                shared = dict(color=color, linestyle=style, marker=marker)
+                width = 0.8 if split == "train" else 1.5
+                shared = dict(color=color, ls=style, lw=width, marker=marker)
                 top1 = [100 * row["top1"] for row in chosen]
                 panels[0].plot(epochs, top1, label=f"{name}, {split}", **shared)
                 panels[1].plot(epochs, [row["loss"] for row in chosen], **shared)
@@ -126,7 +127,7 @@ def kernels(
         tiles = np.moveaxis(tiles, -1, 1).reshape(-1, *tiles.shape[1:3], 1)
     picture = _tile(tiles, columns)
     height, width = picture.shape[:2]
-    with _drawing(path, 7.0, 7.0 * height / width + 0.5) as figure:
+    with _drawing(path, 7.0, 7.0 * height / width + 0.3) as figure:
         axes = figure.subplots()
         axes.imshow(
             picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"

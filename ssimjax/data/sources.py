@@ -183,7 +183,8 @@ class TFDS:
                 f"{', '.join(builder.info.splits)}"
             ) from error
         self.classes = tuple(features["label"].names)
-        self.description = builder.info.description.split(". ")[0].split("\n")[0]
+        text = builder.info.description
+        self.description = text.split(". ")[0].split("\n")[0].rstrip(".")
 
     def __len__(self) -> int:
         return len(self._source)

@@ -34,8 +34,8 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
             figures.kernels(
                 filters,
                 path,
-                title=f"{name}: {layer} kernels, {height}x{width}x{channels}, "
-                f"largest of {count} by norm",
+                title=f"{name} network, {layer} kernels: {height}x{width}x{channels}, "
+                f"the largest of {count} by norm",
             )
             paths.append(path)
     return paths
