@@ -73,8 +73,8 @@ def choose_network(config: ml_collections.ConfigDict, network: str) -> None:
 
     Args:
       config: changed in place.
-      network: "conv"; "ssim", whose output is scaled up so that the layer starts to
-        learn; or "ssim_literal", the layer as the paper prints it.
+      network: "conv"; "ssim", whose output and whose filters' rate are scaled up
+        so that the layer learns; or "ssim_literal", the layer as the paper prints it.
 
     Raises:
       ValueError: if it is none of them.
@@ -87,4 +87,7 @@ def choose_network(config: ml_collections.ConfigDict, network: str) -> None:
         )
     config.model.feature_layer = network.removesuffix("_literal")
     if network == "ssim":
-        config.model.output_gain = 100.0
+        # Without the gain the next layer hears nothing; without the faster rate the
+        # filters stay where they were drawn (README, "the slow start").
+        config.model.output_gain = 30.0
+        config.optimizer.filter_rate_factor = 100.0

@@ -3,7 +3,7 @@
     python -m experiments.train --config=configs/abobakr2018/cifar10.py:ssim \
         --workdir=runs/cifar10-ssim
 
-Arguments: `conv`; `ssim`, with the layer's output scaled so that it starts to learn;
+Arguments: `conv`; `ssim`, with the layer's output and rate scaled so that it learns;
 `ssim_literal`, as the paper prints it. Published, in per cent on train / validation
 after up to 500 epochs: 84.9 / 73.8 (conv), 96.5 / 78.0 (ssim).
 """
