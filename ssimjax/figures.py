@@ -84,7 +84,10 @@ def accuracy_against_epsilon(
                 color="0.4",
             )
             panel.set_xscale("symlog", linthresh=1, linscale=0.5)
-            panel.set_xticks(steps, [f"{step:.4g}" for step in steps])
+            # Fractions of a step are drawn but have no room for a label of their own.
+            whole = [step for step in steps if abs(step - round(step)) < 1e-6]
+            panel.set_xticks(whole, [f"{step:.0f}" for step in whole])
+            panel.set_xlim(-0.15, 1.15 * steps[-1])
             panel.set_xticks([], minor=True)
             panel.set(title=f"{split} split", xlabel="ε × 255 (L∞)", ylim=(-3, 103))
         panels[0].set_ylabel("accuracy (%)")
