@@ -20,6 +20,8 @@ from ssimjax.ops.windows import Window, local_mean
 
 Padding = str | Sequence[tuple[int, int]]
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+# Elements of a matrix that is compiled into a program: 4 MiB of float32.
+_LARGEST_CONSTANT = 2**20
 
 
 class Moments(NamedTuple):
@@ -296,14 +298,34 @@ def _correlate(x, centred, strides, pads, precision):
     reaches_out = ~np.logical_and.outer(rows.all(1), columns.all(1))
     if not reaches_out.any():
         return result
-    inside = jnp.einsum(
-        "hi,wj,ijo->hwo",
-        rows.astype(x.dtype),
-        columns.astype(x.dtype),
-        centred.sum(2),
-        precision=jax.lax.Precision.HIGHEST,
-    )
-    return result + offset * (inside * reaches_out[..., None])[None]
+    return result + offset * _sums_inside(centred.sum(2), rows, columns)[None]
+
+
+def _sums_inside(
+    taps: Float[Array, "kh kw c_out"], rows: np.ndarray, columns: np.ndarray
+) -> Float[Array, "out_h out_w c_out"]:
+    """Sums of the taps inside the image, and exactly 0 where all of them are.
+
+    Up to some size this is one product with a constant matrix, because XLA's CPU
+    backend fuses that with the convolution and the formulas after it into one program
+    on all cores; constants of another shape keep it from doing so, and cost a third.
+    """
+    precision = jax.lax.Precision.HIGHEST
+    reaches_out = ~np.logical_and.outer(rows.all(1), columns.all(1))
+    if reaches_out.size * rows.shape[1] * columns.shape[1] > _LARGEST_CONSTANT:
+        sums = jnp.einsum(
+            "hi,wj,ijo->hwo",
+            rows.astype(taps.dtype),
+            columns.astype(taps.dtype),
+            taps,
+            precision=precision,
+        )
+        return sums * reaches_out[..., None]
+    inside = rows[:, None, :, None] & columns[None, :, None, :]
+    inside &= reaches_out[..., None, None]
+    matrix = inside.reshape(reaches_out.size, -1).astype(taps.dtype)
+    sums = jnp.dot(matrix, taps.reshape(-1, taps.shape[-1]), precision=precision)
+    return sums.reshape(*reaches_out.shape, -1)
 
 
 @functools.partial(_correlate.defjvp, symbolic_zeros=True)

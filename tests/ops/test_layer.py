@@ -43,6 +43,18 @@ def test_matches_the_oracle(kernel, extra, channels, strides, pads, offset, seed
     assert relative_error(value, target) < 1e-5
 
 
+def test_border_of_a_large_image_matches_that_of_a_small_one(monkeypatch):
+    x = 100 + jax.random.uniform(jax.random.key(0), (2, 9, 8, 3))
+    filters = jax.random.normal(jax.random.key(1), (5, 4, 3, 6))
+    pads = ((5, 2), (1, 4))  # Some patches see nothing but padding.
+    small = ssim_conv(x, filters, padding=pads, strides=(1, 2))
+    monkeypatch.setattr("ssimjax.ops.moments._LARGEST_CONSTANT", 0)
+    large = ssim_conv(x, filters, padding=pads, strides=(1, 2))
+    target = ssim_conv_oracle(x, filters, strides=(1, 2), pads=pads)
+    assert relative_error(small, target) < 1e-5
+    assert relative_error(large, target) < 1e-5
+
+
 @pytest.mark.parametrize("kernel", [(5, 5), (4, 3), (7, 2)])
 @pytest.mark.parametrize("strides", [1, 2, (1, 3)])
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
