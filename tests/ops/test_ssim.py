@@ -19,7 +19,7 @@ def pair():
 def skimage_valid(x, y, **options):
     """skimage's map without its border, where its padding enters."""
     size = options.pop("border")
-    _, values = structural_similarity(x, y, data_range=255, full=True, **options)
+    _, values = structural_similarity(x, y, data_range=255.0, full=True, **options)
     return values[size:-size, size:-size]
 
 
@@ -28,10 +28,10 @@ def test_gaussian_matches_skimage(pair, float64):
     target = skimage_valid(
         x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, border=5
     )
-    value = ssim_map(x[..., None], y[..., None], data_range=255)
+    value = ssim_map(x[..., None], y[..., None], data_range=255.0)
     np.testing.assert_allclose(value[..., 0], target, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(
-        ssim(x[..., None], y[..., None], data_range=255), target.mean(), rtol=1e-12
+        ssim(x[..., None], y[..., None], data_range=255.0), target.mean(), rtol=1e-12
     )
 
 
@@ -42,17 +42,17 @@ def test_uniform_matches_skimage(pair, size, float64):
         x, y, win_size=size, use_sample_covariance=False, border=size // 2
     )
     window = uniform_window(size)
-    value = ssim_map(x[..., None], y[..., None], data_range=255, window=window)
+    value = ssim_map(x[..., None], y[..., None], data_range=255.0, window=window)
     np.testing.assert_allclose(value[..., 0], target, rtol=1e-9, atol=1e-12)
 
 
 def test_float32_is_within_2e_6_of_float64(pair):
     x, y = (image[..., None] for image in pair)
     single = ssim(
-        jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), data_range=255
+        jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), data_range=255.0
     )
     with jax.enable_x64(True):
-        double = ssim(x, y, data_range=255)
+        double = ssim(x, y, data_range=255.0)
     assert single.dtype == jnp.float32
     np.testing.assert_allclose(single, double, atol=2e-6)
 
