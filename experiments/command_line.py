@@ -26,7 +26,7 @@ def run(main: Callable[..., None], *, choices: Sequence[str] = ()) -> None:
         if given and not choices:
             sys.exit(f"error: unexpected argument {given[0]!r}; flags begin with --")
         # absl shows what libraries say to themselves unless told otherwise.
-        if flags.FLAGS["verbosity"].using_default_value:
+        if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:
             main(*given)
