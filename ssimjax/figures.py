@@ -76,11 +76,11 @@ def accuracy_against_epsilon(
             panel.axhline(100 * chance, color="0.6", linewidth=0.8, zorder=0)
             panel.annotate(
                 "chance",
-                (1, 100 * chance),
+                (0, 100 * chance),
                 xycoords=("axes fraction", "data"),
-                xytext=(-3, 2),
+                xytext=(3, 2),
                 textcoords="offset points",
-                ha="right",
+                ha="left",
                 color="0.4",
             )
             panel.set_xscale("symlog", linthresh=1, linscale=0.5)
