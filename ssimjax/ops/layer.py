@@ -90,8 +90,9 @@ def ssim_conv(
         )
 
     x, filters = jnp.asarray(x), jnp.asarray(filters)
-    if patches == "across_channels" or x.ndim != 4 or x.shape[-1] != filters.shape[2]:
+    if patches == "across_channels":
         return compare(x, filters)
+    result = jax.eval_shape(compare, x, filters)  # Refuses what does not fit.
 
     # One channel at a time, recomputed for the gradient: all channels at once would
     # need c_in times the memory of the result.
@@ -102,6 +103,6 @@ def ssim_conv(
         return total + similarities, None
 
     channels = (jnp.moveaxis(x, -1, 0), jnp.moveaxis(filters, 2, 0))
-    shape = jax.eval_shape(compare, x[..., :1], filters[:, :, :1])
-    total, _ = jax.lax.scan(add_channel, jnp.zeros(shape.shape, shape.dtype), channels)
+    zeros = jnp.zeros(result.shape, result.dtype)
+    total, _ = jax.lax.scan(add_channel, zeros, channels)
     return total / x.shape[-1]

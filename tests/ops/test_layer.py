@@ -244,6 +244,11 @@ def test_bad_input_names_the_argument(
         ssim_conv(jnp.zeros(x_shape), jnp.zeros(filters_shape), **options)
 
 
+def test_ranks_are_checked_per_channel_too(own_errors):
+    with pytest.raises(ValueError, match=r"filters must be \[height, width, c_in"):
+        ssim_conv(jnp.zeros((1, 8, 8, 3)), jnp.zeros((3, 3)), patches="per_channel")
+
+
 @pytest.mark.parametrize("patches", ["across_channels", "per_channel"])
 def test_integers_are_refused(patches, own_errors):
     images = jnp.zeros((1, 8, 8, 3), jnp.uint8)
