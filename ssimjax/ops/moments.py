@@ -5,8 +5,9 @@ the patches of an image with learned filters. Nothing else computes statistics.
 """
 
 import functools
+import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,9 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from ssimjax.ops.windows import Window, local_mean
+from ssimjax.ops.images import Pair, prepare
+from ssimjax.ops.windows import Padding as WindowPadding
+from ssimjax.ops.windows import Window, local_mean, pad_to_same
 
 Padding = str | Sequence[tuple[int, int]]
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -43,29 +46,45 @@ class Moments(NamedTuple):
 
 
 def image_moments(
-    x: Float[ArrayLike, "*batch h w c"],
-    y: Float[ArrayLike, "*batch h w c"],
+    x: Float[ArrayLike, "..."],
+    y: Float[ArrayLike, "..."],
     window: Window,
+    *,
+    mask: Float[Array, "..."] | None = None,
+    padding: WindowPadding = "valid",
+    sample_covariance: bool = False,
+    spatial_axes: int = 2,
 ) -> Moments:
-    """Moments of two images under every whole window, per channel.
+    """Moments of two images under every window, per channel.
 
         mean_x = Σ w x
         var_x = Σ w (x - mean_x)²
         cov_xy = Σ w (x - mean_x)(y - mean_y)
 
+    where w are the weights of the window, and under a mask m the normalised products
+    w m / Σ w m (normalised convolution).
+
     Args:
-      x: images.
-      y: images of the same shape.
+      x: images `[*batch, *spatial, channels]`.
+      y: images of the same spatial axes and channels; batch axes broadcast with x.
       window: weights of the local means.
+      mask: weights m >= 0 of the pixels, `[*batch, *spatial, 1 or channels]`, or None.
+        Pixels of weight 0 have no influence, even if they are NaN.
+      padding: "valid" for whole windows alone, or the border that makes the map as
+        large as the images; see `pad_to_same`.
+      sample_covariance: whether variances and covariances are multiplied by
+        P / (P - 1), where P is the number of pixels of a window.
+      spatial_axes: number of spatial axes, 1 to 3.
 
     Returns:
-      Moments of shape `[*batch, h - size + 1, w - size + 1, c]`, in pixel units and
-      their squares; float32, or float64 for float64 input.
+      Moments in pixel units and their squares, of shapes that broadcast to
+      `[*batch, *map, channels]`: those of x alone have the batch axes of x. All 0 where
+      a window sees no pixel. float32, or float64 for float64 input.
 
     Raises:
       TypeError: if x or y is not floating-point.
-      ValueError: if the shapes differ, lack the axes `[h, w, c]`, or are smaller than
-        the window.
+      ValueError: if the shapes do not fit, the images are smaller than the window, or
+        a window of one pixel shall have a sample covariance.
 
     Example:
       >>> moments = image_moments(jnp.ones((9, 9, 1)), jnp.ones((9, 9, 1)),
@@ -77,26 +96,120 @@ def image_moments(
       Wang et al. 2004, Image quality assessment, Eq. 14-16.
     """
     x, y = _at_least_float32("x", x), _at_least_float32("y", y)
-    if x.ndim < 3:
-        raise ValueError(
-            f"x must have the axes [..., height, width, channels], got shape {x.shape}"
-        )
-    if x.shape != y.shape:
-        raise ValueError(f"x and y must have one shape, got {x.shape} and {y.shape}")
-    # E[x²] - E[x]² loses digits where the mean is large against the deviation, and
-    # neither variances nor covariance change when both images lose one constant.
-    axes = (-3, -2, -1)
-    centre = (x.mean(axes, keepdims=True) + y.mean(axes, keepdims=True)) / 2
-    centre = jax.lax.stop_gradient(centre)
-    x, y = x - centre, y - centre
-    mean_x, mean_y = local_mean(x, window), local_mean(y, window)
-    return Moments(
-        mean_x=mean_x + centre,
-        mean_y=mean_y + centre,
-        var_x=local_mean(x * x, window) - mean_x * mean_x,
-        var_y=local_mean(y * y, window) - mean_y * mean_y,
-        cov_xy=local_mean(x * y, window) - mean_x * mean_y,
+    # Moments do not depend on the range.
+    pair = prepare(x, y, mask=mask, data_range=1.0, spatial_axes=spatial_axes)
+    return pair_moments(
+        pair,
+        window,
+        padding=padding,
+        sample_covariance=sample_covariance,
+        spatial_axes=spatial_axes,
     )
+
+
+def pair_moments(
+    pair: Pair,
+    window: Window,
+    *,
+    padding: WindowPadding = "valid",
+    sample_covariance: bool = False,
+    spatial_axes: int = 2,
+) -> Moments:
+    """Moments of two images that `prepare` has checked; see `image_moments`.
+
+    Args:
+      pair: the images and their mask.
+      window: weights of the local means.
+      padding: see `image_moments`.
+      sample_covariance: see `image_moments`.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      Moments, as `image_moments`.
+
+    Raises:
+      ValueError: as `image_moments`.
+    """
+    pixels = math.prod(window.sizes(spatial_axes))
+    if sample_covariance and pixels == 1:
+        raise ValueError("a window of one pixel has no sample covariance: P - 1 = 0")
+    factor = pixels / (pixels - 1) if sample_covariance else 1.0
+    mean = functools.partial(local_mean, window=window, spatial_axes=spatial_axes)
+    x, y = (
+        pad_to_same(image, window, padding=padding, spatial_axes=spatial_axes)
+        for image in (pair.x, pair.y)
+    )
+    mask = None
+    if pair.mask is not None:
+        # The zeros around an image are pixels, and count.
+        mask = pad_to_same(
+            pair.mask, window, padding=padding, spatial_axes=spatial_axes, fill=1.0
+        )
+        mean = _masked(mean, mask)
+    # E[x²] - E[x]² loses digits where the mean is large against the deviation, and
+    # neither variances nor covariance change when an image loses a constant.
+    centre_x, centre_y = (_centre(image, mask, spatial_axes) for image in (x, y))
+    x, y = x - centre_x, y - centre_y
+    mean_x, mean_y = mean(x), mean(y)
+    return Moments(
+        mean_x=mean_x + centre_x,
+        mean_y=mean_y + centre_y,
+        var_x=factor * (mean(x * x) - mean_x * mean_x),
+        var_y=factor * (mean(y * y) - mean_y * mean_y),
+        cov_xy=factor * (mean(x * y) - mean_x * mean_y),
+    )
+
+
+def window_weights(
+    pair: Pair,
+    window: Window,
+    *,
+    padding: WindowPadding = "valid",
+    spatial_axes: int = 2,
+) -> Float[Array, "..."] | None:
+    """How much of each window a mask lets through.
+
+        W = Σ w m
+
+    Args:
+      pair: the images and their mask.
+      window: weights w.
+      padding: see `image_moments`.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      Weights in the unit of the mask, `[*batch, *map, 1 or channels]`; None without a
+      mask.
+    """
+    if pair.mask is None:
+        return None
+    mask = pad_to_same(
+        pair.mask, window, padding=padding, spatial_axes=spatial_axes, fill=1.0
+    )
+    return local_mean(mask, window, spatial_axes=spatial_axes)
+
+
+def _masked(
+    mean: Callable[[Array], Array], mask: Float[Array, "..."]
+) -> Callable[[Array], Array]:
+    """A local mean as normalised convolution, 0 where a window sees no pixel."""
+    weights = mean(mask)
+    weights = jnp.where(weights > 0, weights, 1.0)
+    return lambda image: mean(mask * image) / weights
+
+
+def _centre(
+    image: Float[Array, "..."], mask: Float[Array, "..."] | None, spatial_axes: int
+) -> Float[Array, "..."]:
+    """One constant per image near its pixels, without a gradient."""
+    axes = tuple(range(-1 - spatial_axes, 0))
+    image = jax.lax.stop_gradient(image)
+    if mask is None:
+        return image.mean(axes, keepdims=True)
+    mask = jax.lax.stop_gradient(mask)
+    weight = mask.mean(axes, keepdims=True)
+    weight = jnp.where(weight > 0, weight, 1.0)
+    return (mask * image).mean(axes, keepdims=True) / weight
 
 
 def patch_moments(

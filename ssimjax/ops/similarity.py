@@ -59,7 +59,7 @@ def contrast(moments: Moments, c2: float) -> Float[Array, "..."]:
       Wang et al. 2004, Image quality assessment, Eq. 9. Abobakr et al. 2018, Eq. 4.
     """
     vx, vy = moments.var_x, moments.var_y
-    return (2 * _deviation_product(moments) + c2) / (vx + vy + c2)
+    return (2 * _deviation_product(moments, c2) + c2) / (vx + vy + c2)
 
 
 def structure(
@@ -92,7 +92,7 @@ def structure(
     if form not in ("standard", "printed"):
         raise ValueError(f"form must be 'standard' or 'printed', got {form!r}")
     cov = moments.cov_xy if form == "standard" else 2 * moments.cov_xy
-    return (cov + c3) / (_deviation_product(moments) + c3)
+    return (cov + c3) / (_deviation_product(moments, c3) + c3)
 
 
 def contrast_structure(moments: Moments, c2: float) -> Float[Array, "..."]:
@@ -156,16 +156,15 @@ def similarity(
     for name, value in {"c1": c1, "c2": c2, "c3": c2 if c3 is None else c3}.items():
         if not value > 0:
             raise ValueError(f"{name} must be > 0, got {value}")
-    if len(exponents) != 3 or not min(exponents) > 0:
-        raise ValueError(f"exponents must be three numbers > 0, got {exponents}")
+    _check_exponents(exponents)
     if c3 is None and structure_form == "standard" and tuple(exponents) == (1, 1, 1):
         return luminance(moments, c1) * contrast_structure(moments, c2)
     alpha, beta, gamma = exponents
     s = structure(moments, c2 / 2 if c3 is None else c3, form=structure_form)
     return (
-        _power(luminance(moments, c1), alpha)
-        * _power(contrast(moments, c2), beta)
-        * _power(s, gamma)
+        signed_power(luminance(moments, c1), alpha)
+        * signed_power(contrast(moments, c2), beta)
+        * signed_power(s, gamma)
     )
 
 
@@ -234,14 +233,131 @@ def dissimilarity(moments: Moments, c1: float, c2: float) -> Float[Array, "..."]
     return d1 + d2 - d1 * d2
 
 
-def _deviation_product(moments: Moments) -> Float[Array, "..."]:
-    """σ_x σ_y, with gradient 0 instead of infinity where a patch is flat."""
+def additive_similarity(
+    moments: Moments,
+    c1: float,
+    c2: float,
+    *,
+    exponents: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Float[Array, "..."]:
+    """Luminance plus contrast and structure, of level-weighted SSIM and of a kernel.
+
+        l^α + c^β s^γ,  and  l + cs  where α = β = γ = 1
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c1: stabiliser of the luminance term, > 0.
+      c2: stabiliser of the contrast and structure terms, > 0.
+      exponents: (α, β, γ), each > 0; see `similarity`.
+
+    Returns:
+      Similarity in [-2, 2], 2 only at equal patches.
+
+    Raises:
+      ValueError: if an exponent is not positive.
+
+    Example:
+      >>> float(additive_similarity(Moments(*(jnp.ones(()),) * 5), 1e-4, 9e-4))
+      2.0
+
+    References:
+      Lu 2019, The level weighted structural similarity loss, Eq. 5.
+    """
+    _check_exponents(exponents)
+    alpha, beta, gamma = exponents
+    if (beta, gamma) == (1, 1):
+        cs = contrast_structure(moments, c2)
+    else:
+        cs = signed_power(contrast(moments, c2), beta) * signed_power(
+            structure(moments, c2 / 2), gamma
+        )
+    return signed_power(luminance(moments, c1), alpha) + cs
+
+
+def centred_squared_distance(moments: Moments, c2: float) -> Float[Array, "..."]:
+    """Squared SSIM distance of centred patches.
+
+        D² = 1 - SSIM = ‖x - y‖² / (‖x‖² + ‖y‖² + c),  c = (N - 1) c2
+
+    for patches of N pixels with mean 0 and sample variances, which is 1 - cs.
+
+    Args:
+      moments: local moments, with sample variances and covariance for the c above.
+      c2: stabiliser (K2 L)², in squared pixel units, > 0.
+
+    Returns:
+      Squared distance in [0, 2].
+
+    Example:
+      >>> float(centred_squared_distance(Moments(*(jnp.ones(()),) * 5), 9e-4))
+      0.0
+
+    References:
+      Ghojogh, Karray, Crowley 2020, Theoretical insights, Eq. 1.
+    """
+    return contrast_structure_dissimilarity(moments, c2)
+
+
+def squared_distance(moments: Moments, c1: float, c2: float) -> Float[Array, "..."]:
+    """Squared SSIM distance of patches as they are.
+
+        D² = 2 - l - cs = d1 + d2
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c1: stabiliser of the luminance term, > 0.
+      c2: stabiliser of the contrast and structure terms, > 0.
+
+    Returns:
+      Squared distance in [0, 4], [0, 3] for non-negative images.
+
+    Example:
+      >>> float(squared_distance(Moments(*(jnp.ones(()),) * 5), 1e-4, 9e-4))
+      0.0
+
+    References:
+      Ghojogh, Karray, Crowley 2020, Theoretical insights, Eq. 2.
+    """
+    d1 = luminance_dissimilarity(moments, c1)
+    return d1 + contrast_structure_dissimilarity(moments, c2)
+
+
+def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Root of squares of order 1, with finite derivatives.
+
+        √square where square > ε², else 0, with ε the rounding unit of the dtype
+
+    Args:
+      square: squared distances, >= 0 up to rounding.
+
+    Returns:
+      Distances. Where they are 0, so is the gradient, which has no limit there.
+
+    Example:
+      >>> float(safe_sqrt(jnp.array(4.0))), float(safe_sqrt(jnp.array(-1e-9)))
+      (2.0, 0.0)
+    """
+    visible = square > float(jnp.finfo(square.dtype).eps) ** 2
+    return jnp.where(visible, jnp.sqrt(jnp.where(visible, square, 1.0)), 0.0)
+
+
+def _check_exponents(exponents: tuple[float, float, float]) -> None:
+    if len(exponents) != 3 or not min(exponents) > 0:
+        raise ValueError(f"exponents must be three numbers > 0, got {exponents}")
+
+
+def _deviation_product(moments: Moments, c: float) -> Float[Array, "..."]:
+    """σ_x σ_y, but 0 where that is no more than rounding beside c.
+
+    The derivatives of the root are infinite at 0 and overflow near it.
+    """
     product = moments.var_x * moments.var_y
-    positive = product > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, product, 1.0)), 0.0)
+    smallest = (float(jnp.finfo(product.dtype).eps) * c) ** 2
+    visible = product > smallest
+    return jnp.where(visible, jnp.sqrt(jnp.where(visible, product, 1.0)), 0.0)
 
 
-def _power(base: Float[Array, "..."], exponent: float) -> Float[Array, "..."]:
+def signed_power(base: Float[Array, "..."], exponent: float) -> Float[Array, "..."]:
     """Base ** exponent, odd for fractional exponents, with finite derivatives at 0."""
     if float(exponent).is_integer():
         return base ** int(exponent)

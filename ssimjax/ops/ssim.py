@@ -1,79 +1,28 @@
-"""SSIM of two images: the map over all windows and its mean."""
+"""SSIM of two images: the map over all windows, its mean and its three factors."""
 
-import jax.numpy as jnp
-from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Integer
+from typing import NamedTuple
 
-from ssimjax.ops.moments import image_moments
-from ssimjax.ops.similarity import similarity
-from ssimjax.ops.windows import Window, gaussian_window
+from jaxtyping import Array, Float
 
-_GAUSSIAN_11 = gaussian_window(11, sigma=1.5)
-Images = Float[ArrayLike, "*batch h w c"] | Integer[ArrayLike, "*batch h w c"]
+from ssimjax.ops.comparison import blank_unseen, compare
+from ssimjax.ops.images import Downsampling, Images, Mask
+from ssimjax.ops.pooling import mean_over_windows
+from ssimjax.ops.similarity import contrast, luminance, similarity, structure
+from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
 
 
-def ssim_map(
-    x: Images,
-    y: Images,
-    *,
-    data_range: float | None = None,
-    window: Window = _GAUSSIAN_11,
-    k1: float = 0.01,
-    k2: float = 0.03,
-    exponents: tuple[float, float, float] = (1.0, 1.0, 1.0),
-) -> Float[Array, "*batch out_h out_w c"]:
-    """SSIM under every whole window of two images, per channel.
+class Components(NamedTuple):
+    """The three factors of SSIM under every window, `[*batch, *map, channels]` each.
 
-        SSIM = l^α c^β s^γ,  c1 = (k1 L)², c2 = (k2 L)², c3 = c2 / 2
-
-    Args:
-      x: images, floats in [0, data_range] or integers.
-      y: images of the same shape and dtype.
-      data_range: L, the largest possible pixel minus the smallest. Required for floats;
-        integers take the range of their dtype if it is None.
-      window: weights of the local statistics.
-      k1: stabiliser of the luminance term relative to L, > 0.
-      k2: stabiliser of the contrast and structure terms relative to L, > 0.
-      exponents: (α, β, γ), each > 0.
-
-    Returns:
-      Similarities in [-1, 1], smaller than the images by `window.size - 1`; float32, or
-      float64 for float64 input.
-
-    Raises:
-      TypeError: if the dtypes of x and y differ, or are neither float nor integer.
-      ValueError: if the shapes differ or are smaller than the window, if `data_range`
-        is missing for floats or not positive, or if a constant is not positive.
-
-    Example:
-      >>> image = jnp.linspace(0, 1, 16 * 16).reshape(16, 16, 1)
-      >>> ssim_map(image, image, data_range=1.0).shape
-      (6, 6, 1)
-
-    References:
-      Wang et al. 2004, Image quality assessment, Eq. 12 and 13.
+    Attributes:
+      luminance: l, in [-1, 1], [0, 1] for non-negative images.
+      contrast: c, in (0, 1].
+      structure: s, in [-1, 1].
     """
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    if x.dtype != y.dtype:
-        raise TypeError(f"x and y must have one dtype, got {x.dtype} and {y.dtype}")
-    if jnp.issubdtype(x.dtype, jnp.integer):
-        if data_range is None:
-            info = jnp.iinfo(x.dtype)
-            data_range = float(info.max) - float(info.min)
-        x, y = x.astype(jnp.float32), y.astype(jnp.float32)
-    if data_range is None:
-        raise ValueError(
-            "data_range is required for floating-point images: the largest possible "
-            "pixel minus the smallest, for example 1.0 or 255.0"
-        )
-    if not data_range > 0:
-        raise ValueError(f"data_range must be > 0, got {data_range}")
-    return similarity(
-        image_moments(x, y, window),
-        (k1 * data_range) ** 2,
-        (k2 * data_range) ** 2,
-        exponents=exponents,
-    )
+
+    luminance: Float[Array, "..."]
+    contrast: Float[Array, "..."]
+    structure: Float[Array, "..."]
 
 
 def ssim(
@@ -81,32 +30,61 @@ def ssim(
     y: Images,
     *,
     data_range: float | None = None,
-    window: Window = _GAUSSIAN_11,
+    mask: Mask | None = None,
+    window: Window = GAUSSIAN_11,
+    padding: Padding = "valid",
+    crop: int = 0,
+    sample_covariance: bool = False,
     k1: float = 0.01,
     k2: float = 0.03,
     exponents: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    downsample: Downsampling | None = None,
+    luma: bool = False,
+    spatial_axes: int = 2,
+    check_range: bool = False,
 ) -> Float[Array, "*batch"]:
     """Mean SSIM of two images, over windows and channels.
 
-        MSSIM = mean over windows and channels of SSIM
+        MSSIM = Σ W SSIM / Σ W
+
+    with W = 1, or under a mask m the weight that each window sees, W = Σ w m.
 
     Args:
-      x: images, floats in [0, data_range] or integers.
-      y: images of the same shape and dtype.
-      data_range: as in `ssim_map`.
-      window: as in `ssim_map`.
-      k1: as in `ssim_map`.
-      k2: as in `ssim_map`.
-      exponents: as in `ssim_map`.
+      x: images `[*batch, *spatial, channels]`, floats in [0, data_range] or integers.
+      y: images of the same spatial axes and channels, both floats or both integers;
+        batch axes broadcast with those of x.
+      data_range: L, the largest possible pixel minus the smallest. Required for floats;
+        integers take the range of their dtype if it is None.
+      mask: weights >= 0 of the pixels, numbers or booleans, `[*batch, *spatial, 1 or
+        channels]`. Pixels of weight 0 have no influence, even if they are NaN.
+      window: weights of the local statistics: `gaussian_window`, `uniform_window`.
+      padding: "valid" for whole windows alone, or one of "zero", "reflect", "symmetric"
+        and "edge" for a map as large as the images; see `pad_to_same`.
+      crop: pixels dropped from every side of the map.
+      sample_covariance: whether variances and covariances are multiplied by
+        P / (P - 1), P being the number of pixels of a window.
+      k1: stabiliser of the luminance term relative to L, > 0.
+      k2: stabiliser of the contrast and structure terms relative to L, > 0.
+      exponents: (α, β, γ), each > 0; see `similarity`.
+      downsample: None, or the rule by which images of more than 384 pixels are first
+        made smaller: "matlab" (as the authors' `ssim.m`) or "average_pool".
+      luma: whether RGB images are first converted to luma (BT.601).
+      spatial_axes: number of spatial axes: 2 for images, 1 for signals, 3 for volumes.
+      check_range: whether pixels outside [0, data_range] are an error, where their
+        values are known: not under `jax.jit`.
 
     Returns:
-      One similarity in [-1, 1] per image; 1 only for equal images.
+      One similarity in [-1, 1] per image; 1 only for equal images. float32, or float64
+      for float64 input. NaN under `jax.jit` where a mask is all zero.
 
     Raises:
-      TypeError: as `ssim_map`.
-      ValueError: as `ssim_map`.
+      TypeError: if one image is integer and the other float, or either is neither.
+      ValueError: if shapes do not fit, images are smaller than the window,
+        `data_range` is missing for floats, a constant is not positive, or a mask is
+        negative, NaN or all zero.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> image = jnp.linspace(0, 1, 16 * 16).reshape(16, 16, 1)
       >>> float(ssim(image, image, data_range=1.0))
       1.0
@@ -114,13 +92,178 @@ def ssim(
     References:
       Wang et al. 2004, Image quality assessment, Eq. 17.
     """
-    values = ssim_map(
+    comparison = compare(
         x,
         y,
         data_range=data_range,
+        mask=mask,
         window=window,
+        padding=padding,
+        crop=crop,
+        sample_covariance=sample_covariance,
         k1=k1,
         k2=k2,
-        exponents=exponents,
+        downsample=downsample,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
     )
-    return values.mean((-3, -2, -1))
+    moments, weights, c1, c2 = comparison
+    values = similarity(moments, c1, c2, exponents=exponents)
+    return mean_over_windows(values, weights, spatial_axes=spatial_axes)
+
+
+def ssim_map(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    window: Window = GAUSSIAN_11,
+    padding: Padding = "valid",
+    crop: int = 0,
+    sample_covariance: bool = False,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    exponents: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    downsample: Downsampling | None = None,
+    luma: bool = False,
+    spatial_axes: int = 2,
+    check_range: bool = False,
+) -> Float[Array, "..."]:
+    """SSIM under every window of two images, per channel.
+
+        SSIM = l^α c^β s^γ,  c1 = (k1 L)², c2 = (k2 L)², c3 = c2 / 2
+
+    Args:
+      x: as in `ssim`.
+      y: as in `ssim`.
+      data_range: as in `ssim`.
+      mask: as in `ssim`.
+      window: as in `ssim`.
+      padding: as in `ssim`.
+      crop: as in `ssim`.
+      sample_covariance: as in `ssim`.
+      k1: as in `ssim`.
+      k2: as in `ssim`.
+      exponents: as in `ssim`.
+      downsample: as in `ssim`.
+      luma: as in `ssim`.
+      spatial_axes: as in `ssim`.
+      check_range: as in `ssim`.
+
+    Returns:
+      Similarities in [-1, 1], `[*batch, *map, channels]`; with "valid" padding the map
+      is smaller than the images by the size of the window minus 1. 0 where a window
+      sees no pixel of a mask.
+
+    Raises:
+      TypeError: as `ssim`.
+      ValueError: as `ssim`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> image = jnp.linspace(0, 1, 16 * 16).reshape(16, 16, 1)
+      >>> ssim_map(image, image, data_range=1.0).shape
+      (6, 6, 1)
+
+    References:
+      Wang et al. 2004, Image quality assessment, Eq. 12 and 13.
+    """
+    comparison = compare(
+        x,
+        y,
+        data_range=data_range,
+        mask=mask,
+        window=window,
+        padding=padding,
+        crop=crop,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        downsample=downsample,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
+    )
+    moments, weights, c1, c2 = comparison
+    return blank_unseen(similarity(moments, c1, c2, exponents=exponents), weights)
+
+
+def ssim_components(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    window: Window = GAUSSIAN_11,
+    padding: Padding = "valid",
+    crop: int = 0,
+    sample_covariance: bool = False,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    downsample: Downsampling | None = None,
+    luma: bool = False,
+    spatial_axes: int = 2,
+    check_range: bool = False,
+) -> Components:
+    """Luminance, contrast and structure under every window of two images, per channel.
+
+        SSIM = luminance · contrast · structure
+
+    Args:
+      x: as in `ssim`.
+      y: as in `ssim`.
+      data_range: as in `ssim`.
+      mask: as in `ssim`.
+      window: as in `ssim`.
+      padding: as in `ssim`.
+      crop: as in `ssim`.
+      sample_covariance: as in `ssim`.
+      k1: as in `ssim`.
+      k2: as in `ssim`.
+      downsample: as in `ssim`.
+      luma: as in `ssim`.
+      spatial_axes: as in `ssim`.
+      check_range: as in `ssim`.
+
+    Returns:
+      The three maps, `[*batch, *map, channels]` each; 0 where a window sees no pixel of
+      a mask.
+
+    Raises:
+      TypeError: as `ssim`.
+      ValueError: as `ssim`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> image = jnp.linspace(0, 1, 16 * 16).reshape(16, 16, 1)
+      >>> maps = ssim_components(image, image / 2, data_range=1.0)
+      >>> bool((maps.structure > maps.contrast).all())
+      True
+
+    References:
+      Wang et al. 2004, Image quality assessment, Eq. 6, 9 and 10.
+    """
+    comparison = compare(
+        x,
+        y,
+        data_range=data_range,
+        mask=mask,
+        window=window,
+        padding=padding,
+        crop=crop,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        downsample=downsample,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
+    )
+    moments, weights, c1, c2 = comparison
+    return Components(
+        blank_unseen(luminance(moments, c1), weights),
+        blank_unseen(contrast(moments, c2), weights),
+        blank_unseen(structure(moments, c2 / 2), weights),
+    )

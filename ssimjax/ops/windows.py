@@ -6,6 +6,8 @@ pixels; every formula above it is pointwise arithmetic on its results.
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,69 +19,151 @@ from jaxtyping import Array, Float
 # larger tile multiplies more zeros and a smaller one reads more pixels twice.
 _TILE = 48
 
+Padding = Literal["valid", "zero", "reflect", "symmetric", "edge"]
+_PADDING_MODES = {
+    "valid": None,
+    "zero": "constant",
+    "reflect": "reflect",
+    "symmetric": "symmetric",
+    "edge": "edge",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """A separable square window: the same weights along both spatial axes.
+    """A separable window: the product of weights along each spatial axis.
 
     Hashable, hence usable as a static argument of `jax.jit`.
 
     Attributes:
-      taps: weights along one axis, non-negative, summing to 1.
+      taps: weights along one axis, non-negative, summing to 1, for all spatial axes
+        alike; or a tuple of such weights, one for each spatial axis.
     """
 
-    taps: tuple[float, ...]
+    taps: tuple[float, ...] | tuple[tuple[float, ...], ...]
 
-    @property
-    def size(self) -> int:
-        """Number of pixels along one axis."""
-        return len(self.taps)
+    def along(self, spatial_axes: int) -> tuple[tuple[float, ...], ...]:
+        """The weights along each of so many spatial axes.
+
+        Args:
+          spatial_axes: number of spatial axes.
+
+        Returns:
+          One tuple of weights per axis.
+
+        Raises:
+          ValueError: if the window was made for another number of axes.
+        """
+        flat = tuple(tap for tap in self.taps if not isinstance(tap, tuple))
+        if flat:
+            return (flat,) * spatial_axes
+        nested = tuple(taps for taps in self.taps if isinstance(taps, tuple))
+        if len(nested) != spatial_axes:
+            raise ValueError(
+                f"window has weights for {len(nested)} axes, but the images have "
+                f"{spatial_axes} spatial axes"
+            )
+        return nested
+
+    def sizes(self, spatial_axes: int) -> tuple[int, ...]:
+        """Number of pixels along each of so many spatial axes.
+
+        Args:
+          spatial_axes: number of spatial axes.
+
+        Returns:
+          One size per axis.
+
+        Raises:
+          ValueError: if the window was made for another number of axes.
+        """
+        return tuple(len(taps) for taps in self.along(spatial_axes))
 
 
-def gaussian_window(size: int = 11, *, sigma: float = 1.5) -> Window:
+def gaussian_window(
+    size: int | Sequence[int] | None = None,
+    *,
+    sigma: float | Sequence[float] = 1.5,
+    truncate: float | None = None,
+) -> Window:
     """Samples of a Gaussian, normalised to sum 1.
 
         w_i ∝ exp(-i² / (2 sigma²)),  i = -(size-1)/2 ... (size-1)/2
 
     Args:
-      size: number of taps, odd so that the window has a central pixel.
-      sigma: standard deviation in pixels, > 0.
+      size: number of taps, odd so that the window has a central pixel: one number, or
+        one per spatial axis. 11 if neither this nor `truncate` is given.
+      sigma: standard deviation in pixels, > 0: one number, or one per spatial axis.
+      truncate: instead of a size, the number of standard deviations to each side:
+        `size = 2 floor(truncate · sigma + 1/2) + 1`, as in SciPy.
 
     Returns:
       The window.
 
     Raises:
-      ValueError: if `size` is even or not positive, or `sigma` is not positive.
+      ValueError: if a size is even or not positive, `sigma` or `truncate` is not
+        positive, both `size` and `truncate` are given, or sizes and sigmas are for
+        different numbers of axes.
 
     Example:
       >>> gaussian_window(3, sigma=1.0).taps[1] > gaussian_window(3, sigma=1.0).taps[0]
       True
+      >>> gaussian_window(sigma=(0.5, 1.5), truncate=3.5).sizes(2)
+      (5, 11)
 
     References:
       Wang et al. 2004, Image quality assessment, Section III-C.
     """
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"size of a Gaussian window must be odd and >= 1, got {size}")
-    if not sigma > 0:
+    if size is not None and truncate is not None:
+        raise ValueError(
+            f"give size or truncate, not both: got size={size}, truncate={truncate}"
+        )
+    if truncate is not None and not truncate > 0:
+        raise ValueError(f"truncate must be > 0 deviations, got {truncate}")
+    sigmas = (sigma,) if isinstance(sigma, int | float) else tuple(sigma)
+    if not sigmas or not all(s > 0 for s in sigmas):
         raise ValueError(f"sigma must be > 0 pixels, got {sigma}")
+    if truncate is not None:
+        size = tuple(2 * int(truncate * s + 0.5) + 1 for s in sigmas)
+    sizes = (size or 11,) if isinstance(size, int | None) else tuple(size)
+    if size == 0 or not sizes or not all(n >= 1 and n % 2 for n in sizes):
+        raise ValueError(f"size of a Gaussian window must be odd and >= 1, got {size}")
+    axes = max(len(sizes), len(sigmas))
+    if {len(sizes), len(sigmas)} - {1, axes}:
+        raise ValueError(
+            f"size={size} and sigma={sigma} are for different numbers of axes"
+        )
+    taps = tuple(
+        _gaussian_taps(n, s)
+        for n, s in zip(sizes * (axes // len(sizes)), sigmas * (axes // len(sigmas)))
+    )
+    one_for_all = isinstance(sigma, int | float) and isinstance(size, int | None)
+    return Window(taps[0] if one_for_all or axes == 1 else taps)
+
+
+def _gaussian_taps(size: int, sigma: float) -> tuple[float, ...]:
     offsets = np.arange(size) - size // 2
     taps = np.exp(-(offsets**2) / (2 * sigma**2))
-    return Window(tuple((taps / taps.sum()).tolist()))
+    return tuple((taps / taps.sum()).tolist())
 
 
-def uniform_window(size: int = 7) -> Window:
+# The window of Wang et al. 2004, and of most libraries.
+GAUSSIAN_11 = gaussian_window(11, sigma=1.5)
+
+
+def uniform_window(size: int | Sequence[int] = 7) -> Window:
     """Equal weights.
 
         w_i = 1 / size
 
     Args:
-      size: number of taps, >= 1.
+      size: number of taps, >= 1: one number, or one per spatial axis.
 
     Returns:
       The window.
 
     Raises:
-      ValueError: if `size` is not positive.
+      ValueError: if a size is not positive.
 
     Example:
       >>> uniform_window(2).taps
@@ -88,24 +172,75 @@ def uniform_window(size: int = 7) -> Window:
     References:
       Wang and Bovik 2002, A universal image quality index.
     """
-    if size < 1:
+    sizes = (size,) if isinstance(size, int) else tuple(size)
+    if not sizes or min(sizes) < 1:
         raise ValueError(f"size of a uniform window must be >= 1, got {size}")
-    return Window((1.0 / size,) * size)
+    taps = tuple((1.0 / n,) * n for n in sizes)
+    return Window(taps[0] if isinstance(size, int) else taps)
+
+
+def pad_to_same(
+    image: Float[Array, "..."],
+    window: Window,
+    *,
+    padding: Padding,
+    spatial_axes: int = 2,
+    fill: float = 0.0,
+) -> Float[Array, "..."]:
+    """An image with the borders that make its map of windows as large as itself.
+
+    Args:
+      image: images `[..., *spatial, channels]`.
+      window: whose size is padded for: `(size - 1) // 2` pixels before and `size // 2`
+        after the image along each axis.
+      padding: "valid", which pads nothing, or how borders are filled: "zero";
+        "reflect" (…c b | a b c…, repeated if the image is small); "symmetric" (…b a |
+        a b…, likewise); "edge" (…a a | a b…).
+      spatial_axes: number of spatial axes.
+      fill: value of the "zero" border, if it shall be another.
+
+    Returns:
+      The padded images.
+
+    Raises:
+      ValueError: if `padding` is none of these.
+
+    Example:
+      >>> image = jnp.arange(3.0)[:, None]
+      >>> window = uniform_window(3)
+      >>> pad_to_same(image, window, padding="symmetric", spatial_axes=1)[:, 0].tolist()
+      [0.0, 0.0, 1.0, 2.0, 2.0]
+    """
+    if padding not in _PADDING_MODES:
+        raise ValueError(
+            f"padding must be one of {sorted(_PADDING_MODES)}, got {padding!r}"
+        )
+    mode = _PADDING_MODES[padding]
+    if mode is None:
+        return image
+    margins = [((n - 1) // 2, n // 2) for n in window.sizes(spatial_axes)]
+    batch = image.ndim - spatial_axes - 1
+    margins = [(0, 0)] * batch + margins + [(0, 0)]
+    if padding == "zero":
+        return jnp.pad(image, margins, constant_values=fill)
+    return jnp.pad(image, margins, mode=mode)
 
 
 def local_mean(
-    image: Float[ArrayLike, "*batch h w c"], window: Window
-) -> Float[Array, "*batch out_h out_w c"]:
+    image: Float[ArrayLike, "..."], window: Window, *, spatial_axes: int = 2
+) -> Float[Array, "..."]:
     """Weighted mean of every whole window of an image ("valid" padding).
 
         out[i, j] = Σ_u Σ_v taps[u] taps[v] image[i + u, j + v]
 
     Args:
-      image: images, at least as large as the window.
+      image: images `[..., *spatial, channels]`, at least as large as the window.
       window: the weights.
+      spatial_axes: number of spatial axes, 1 to 3.
 
     Returns:
-      Local means, `size - 1` pixels smaller along both axes, in the unit of `image`.
+      Local means, `size - 1` pixels smaller along each spatial axis, in the unit of
+      `image`.
 
     Raises:
       ValueError: if the image is smaller than the window.
@@ -115,17 +250,20 @@ def local_mean(
       (7, 6, 1)
     """
     image = jnp.asarray(image)
-    height, width, channels = image.shape[-3:]
-    if min(height, width) < window.size:
+    first = image.ndim - 1 - spatial_axes
+    sides, sizes = image.shape[first:-1], window.sizes(spatial_axes)
+    if any(side < size for side, size in zip(sides, sizes)):
         raise ValueError(
-            f"image is {height}x{width} pixels, smaller than the window of "
-            f"{window.size}x{window.size}; use a smaller window"
+            f"image is {'x'.join(map(str, sides))} pixels, smaller than the window of "
+            f"{'x'.join(map(str, sizes))}; use a smaller window, or padding"
         )
-    rows = _weighted_sums(
-        image.reshape(*image.shape[:-2], width * channels), window.taps
-    )
-    rows = rows.reshape(*rows.shape[:-1], width, channels)
-    return _weighted_sums(rows, window.taps)
+    for axis, taps in enumerate(window.along(spatial_axes), start=first):
+        shape = image.shape
+        if len(taps) > 1:
+            rows = image.reshape(*shape[: axis + 1], math.prod(shape[axis + 1 :]))
+            rows = _weighted_sums(rows, taps)
+            image = rows.reshape(*shape[:axis], rows.shape[-2], *shape[axis + 1 :])
+    return image
 
 
 def _weighted_sums(

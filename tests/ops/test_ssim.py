@@ -133,7 +133,7 @@ def test_derivatives_match_finite_differences(float64):
         (((16, 16),) * 2, {}, r"x must have the axes \[..., height, width, channels"),
         (((16, 16, 1),) * 2, {"data_range": None}, "data_range is required"),
         (((16, 16, 1),) * 2, {"data_range": 0.0}, "data_range must be > 0, got 0.0"),
-        (((16, 16, 1),) * 2, {"k1": 0.0}, "c1 must be > 0"),
+        (((16, 16, 1),) * 2, {"k1": 0.0}, "k1 must be > 0, got 0.0"),
     ],
 )
 def test_bad_input_names_the_argument(shapes, options, message, own_errors):
@@ -143,5 +143,7 @@ def test_bad_input_names_the_argument(shapes, options, message, own_errors):
 
 
 def test_different_dtypes_are_refused():
-    with pytest.raises(TypeError, match="x and y must have one dtype"):
+    with pytest.raises(
+        TypeError, match="x and y must be both floating-point or both integer"
+    ):
         ssim(jnp.zeros((16, 16, 1)), jnp.zeros((16, 16, 1), jnp.uint8))

@@ -14,7 +14,9 @@ def test_local_mean_is_the_valid_correlation(window, shape, float64):
     value = local_mean(image, window)
     target = image
     for axis in (-3, -2):
-        windows = np.lib.stride_tricks.sliding_window_view(target, window.size, axis)
+        windows = np.lib.stride_tricks.sliding_window_view(
+            target, len(window.taps), axis
+        )
         target = windows @ np.asarray(window.taps)
     np.testing.assert_allclose(value, target, rtol=1e-12)
 

@@ -1,0 +1,190 @@
+"""Distances of images made of SSIM: the map of patches and its norm."""
+
+from typing import Literal
+
+from jaxtyping import Array, Float
+
+from ssimjax.ops.comparison import Comparison, blank_unseen, compare
+from ssimjax.ops.images import Images, Mask
+from ssimjax.ops.pooling import mean_over_windows
+from ssimjax.ops.similarity import (
+    centred_squared_distance,
+    safe_sqrt,
+    squared_distance,
+)
+from ssimjax.ops.windows import Padding, Window, uniform_window
+
+DistanceForm = Literal["uncentred", "centred"]
+Norm = Literal["frobenius", "mean"]
+UNIFORM_7 = uniform_window(7)
+
+
+def ssim_distance_map(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    form: DistanceForm = "uncentred",
+    window: Window = UNIFORM_7,
+    padding: Padding = "valid",
+    crop: int = 0,
+    sample_covariance: bool = True,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    luma: bool = False,
+    spatial_axes: int = 2,
+    check_range: bool = False,
+) -> Float[Array, "..."]:
+    """SSIM distance of every patch of two images, per channel.
+
+        centred:    D' = √(1 - cs) = ‖x - y‖ / √(‖x‖² + ‖y‖² + c), patches centred
+        uncentred:  D' = √(2 - l - cs)
+
+    Args:
+      x: as in `ssim`.
+      y: as in `ssim`.
+      data_range: as in `ssim`.
+      mask: as in `ssim`.
+      form: "centred" (Eq. 1) or "uncentred" (Eq. 2).
+      window: as in `ssim`; uniform as in the paper, which does not state its size.
+      padding: as in `ssim`.
+      crop: as in `ssim`.
+      sample_covariance: as in `ssim`; the paper's q - 1 by default.
+      k1: as in `ssim`.
+      k2: as in `ssim`.
+      luma: as in `ssim`.
+      spatial_axes: as in `ssim`.
+      check_range: as in `ssim`.
+
+    Returns:
+      Distances in [0, √2] ("centred") or [0, 2], `[*batch, *map, channels]`; 0 with
+      gradient 0 at equal patches, and where a window sees no pixel of a mask.
+
+    Raises:
+      TypeError: as `ssim`.
+      ValueError: as `ssim`, or if there is no such form.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> image = jnp.linspace(0, 1, 16 * 16).reshape(16, 16, 1)
+      >>> ssim_distance_map(image, image, data_range=1.0).shape
+      (10, 10, 1)
+
+    References:
+      Ghojogh, Karray, Crowley 2020, Theoretical insights, Eq. 1 and 2. Brunet, Vrscay,
+      Wang 2012, On the mathematical properties of the structural similarity index.
+    """
+    comparison = compare(
+        x,
+        y,
+        data_range=data_range,
+        mask=mask,
+        window=window,
+        padding=padding,
+        crop=crop,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        downsample=None,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
+    )
+    squares = squared_distances(comparison, form)
+    return blank_unseen(safe_sqrt(squares), comparison.weights)
+
+
+def ssim_distance(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    form: DistanceForm = "uncentred",
+    norm: Norm = "frobenius",
+    window: Window = UNIFORM_7,
+    padding: Padding = "valid",
+    crop: int = 0,
+    sample_covariance: bool = True,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    luma: bool = False,
+    spatial_axes: int = 2,
+    check_range: bool = False,
+) -> Float[Array, "*batch"]:
+    """SSIM distance of two images: the norm of the map of their patches' distances.
+
+        frobenius:  D = √(Σ W D'²)
+        mean:       D = √(Σ W D'² / Σ W)
+
+    over windows and channels, with W = 1, or under a mask the weight a window sees.
+
+    Args:
+      x: as in `ssim`.
+      y: as in `ssim`.
+      data_range: as in `ssim`.
+      mask: as in `ssim`.
+      form: as in `ssim_distance_map`.
+      norm: "frobenius", the paper's, which grows with the number of windows, or "mean".
+      window: as in `ssim_distance_map`.
+      padding: as in `ssim`.
+      crop: as in `ssim`.
+      sample_covariance: as in `ssim_distance_map`.
+      k1: as in `ssim`.
+      k2: as in `ssim`.
+      luma: as in `ssim`.
+      spatial_axes: as in `ssim`.
+      check_range: as in `ssim`.
+
+    Returns:
+      One distance >= 0 per image; 0, with gradient 0, for equal images.
+
+    Raises:
+      TypeError: as `ssim`.
+      ValueError: as `ssim`, or if there is no such form or norm.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> image = jnp.linspace(0, 1, 16 * 16).reshape(16, 16, 1)
+      >>> float(ssim_distance(image, image, data_range=1.0))
+      0.0
+
+    References:
+      Ghojogh, Karray, Crowley 2020, Theoretical insights, Section 2.
+    """
+    if norm not in ("frobenius", "mean"):
+        raise ValueError(f"norm must be 'frobenius' or 'mean', got {norm!r}")
+    comparison = compare(
+        x,
+        y,
+        data_range=data_range,
+        mask=mask,
+        window=window,
+        padding=padding,
+        crop=crop,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        downsample=None,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
+    )
+    squares, weights = squared_distances(comparison, form), comparison.weights
+    if norm == "mean":
+        return safe_sqrt(mean_over_windows(squares, weights, spatial_axes=spatial_axes))
+    weighted = squares if weights is None else weights * squares
+    return safe_sqrt(weighted.sum(tuple(range(-1 - spatial_axes, 0))))
+
+
+def squared_distances(
+    comparison: Comparison, form: DistanceForm
+) -> Float[Array, "..."]:
+    """The map D'² of a form; see `ssim_distance_map`."""
+    moments, _, c1, c2 = comparison
+    if form == "centred":
+        return centred_squared_distance(moments, c2)
+    if form == "uncentred":
+        return squared_distance(moments, c1, c2)
+    raise ValueError(f"form must be 'uncentred' or 'centred', got {form!r}")

@@ -1,0 +1,394 @@
+"""MS-SSIM: SSIM over a pyramid of resolutions, as one number or a map of pixels."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ssimjax.ops.comparison import Comparison, blank_unseen, compare_pair
+from ssimjax.ops.images import Images, Mask, Pair, prepare
+from ssimjax.ops.pooling import channel_means, mean_over_channels
+from ssimjax.ops.similarity import (
+    contrast_structure,
+    luminance,
+    signed_power,
+    similarity,
+)
+from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
+
+# Wang, Simoncelli and Bovik 2003, Section 3.2.
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+Negatives = Literal["relu", "floor", "shift", "raw"]
+OddSizes = Literal["symmetric", "zero", "replicate", "drop"]
+Channels = Literal["separate", "joint"]
+
+
+def ms_ssim(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    weights: Sequence[float] = MS_SSIM_WEIGHTS,
+    window: Window = GAUSSIAN_11,
+    padding: Padding = "valid",
+    last_padding: Padding | None = None,
+    sample_covariance: bool = False,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    negatives: Negatives = "relu",
+    odd_sizes: OddSizes = "symmetric",
+    channels: Channels = "separate",
+    luma: bool = False,
+    spatial_axes: int = 2,
+    check_range: bool = False,
+) -> Float[Array, "*batch"]:
+    """Multi-scale SSIM of two images.
+
+        MS-SSIM = (mean_M l · cs)^β_M  Π_{j<M} (mean_j cs)^β_j
+
+    over M scales, each made of the one before by 2×2 means and a step of 2.
+
+    Args:
+      x: images `[*batch, *spatial, channels]`, floats in [0, data_range] or integers.
+      y: images of the same spatial axes and channels, both floats or both integers;
+        batch axes broadcast with those of x.
+      data_range: as in `ssim`.
+      mask: as in `ssim`; a coarser pixel is the weighted mean of its pixels, and its
+        weight theirs.
+      weights: β_1 ... β_M, one exponent >= 0 per scale, whose number is the number of
+        scales: the published ones, `(1.0,) * 5` as Snell et al., or fewer.
+      window: as in `ssim`, the same at every scale.
+      padding: as in `ssim`.
+      last_padding: padding at the last scale, if it shall be another (torchmetrics).
+      sample_covariance: as in `ssim`.
+      k1: as in `ssim`.
+      k2: as in `ssim`.
+      negatives: what is done to values below 0, whose fractional powers are not real:
+        "relu": means are raised to 0; "floor": each pixel is raised to 0 before the
+        mean; "shift": (1 + mean) / 2; "raw": nothing, and powers are continued as odd
+        functions, -|mean|^β.
+      odd_sizes: how an odd side is halved: "symmetric": the last pixel stands for two,
+        (n + 1) / 2; "zero": a zero before and after, and all zeros count, (n + 1) / 2;
+        "replicate": if any side is odd, the first row, column (...) is repeated in
+        front of every side, and an odd rest dropped; "drop": the last pixel is
+        dropped, (n - 1) / 2. Even sides are halved alike.
+      channels: "separate": MS-SSIM per channel, then their mean; "joint": means over
+        windows and channels before the product.
+      luma: as in `ssim`.
+      spatial_axes: as in `ssim`.
+      check_range: as in `ssim`.
+
+    Returns:
+      One similarity per image, in [0, 1] except for "raw", [-1, 1]; 1 for equal images.
+      float32, or float64 for float64 input.
+
+    Raises:
+      TypeError: as `ssim`.
+      ValueError: as `ssim`, or if the images are too small for so many scales, a weight
+        is negative, or an option unknown.
+
+    Example:
+      >>> image = jnp.linspace(0, 1, 32 * 32).reshape(32, 32, 1)
+      >>> value = ms_ssim(image, 1 - image, data_range=1.0, weights=(0.5, 0.5))
+      >>> float(value)  # Anti-correlated: negative means count as 0.
+      0.0
+
+    References:
+      Wang, Simoncelli, Bovik 2003, Multi-scale structural similarity, Eq. 7. Snell et
+      al. 2017, Section 2.
+    """
+    check_pooling(negatives, channels)
+    scales = compare_scales(
+        x,
+        y,
+        data_range=data_range,
+        mask=mask,
+        weights=weights,
+        window=window,
+        padding=padding,
+        last_padding=last_padding,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        odd_sizes=odd_sizes,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
+    )
+    product, channel_weights = 1.0, []
+    for (moments, seen, c1, c2), weight in zip(scales, weights):
+        last = len(channel_weights) == len(scales) - 1
+        values = (
+            similarity(moments, c1, c2) if last else contrast_structure(moments, c2)
+        )
+        if negatives == "floor":
+            values = jax.nn.relu(values)
+        means, seen = channel_means(values, seen, spatial_axes=spatial_axes)
+        channel_weights.append(seen)
+        if channels == "joint":
+            means = mean_over_channels(means, seen)
+        product *= signed_power(_without_negatives(means, negatives), weight)
+    product = jnp.asarray(product)
+    if channels == "joint":
+        return product
+    return mean_over_channels(product, channel_weights[0])
+
+
+def ms_ssim_map(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    weights: Sequence[float] = (1.0,) * 5,
+    window: Window = GAUSSIAN_11,
+    padding: Padding = "symmetric",
+    sample_covariance: bool = False,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    negatives: Negatives = "raw",
+    luma: bool = False,
+    spatial_axes: int = 2,
+    check_range: bool = False,
+) -> Float[Array, "..."]:
+    """MS-SSIM at every pixel, for images of any size.
+
+        MS-SSIM = l_M^β_M  Π_j cs_j^β_j
+
+    where the maps of scale j, as large as its images, are repeated 2^(j-1) times along
+    each axis to the size of the first.
+
+    Args:
+      x: as in `ms_ssim`.
+      y: as in `ms_ssim`.
+      data_range: as in `ssim`.
+      mask: as in `ms_ssim`.
+      weights: β_1 ... β_M; all 1 and five scales, as Snell et al.
+      window: as in `ms_ssim`.
+      padding: as in `ssim`, but not "valid", which has no value for every pixel.
+        "symmetric" and "reflect" repeat where an image is smaller than the window.
+      sample_covariance: as in `ssim`.
+      k1: as in `ssim`.
+      k2: as in `ssim`.
+      negatives: as in `ms_ssim`, for each pixel; "floor" and "relu" are the same here.
+        With weights of 1, "raw" is the plain product.
+      luma: as in `ssim`.
+      spatial_axes: as in `ssim`.
+      check_range: as in `ssim`.
+
+    Returns:
+      Similarities `[*batch, *spatial, channels]`, in [-1, 1]; 0 where a window sees no
+      pixel of a mask. The paper's loss is minus their sum.
+
+    Raises:
+      TypeError: as `ssim`.
+      ValueError: as `ms_ssim`, or if the padding is "valid".
+
+    Example:
+      >>> image = jnp.linspace(0, 1, 96 * 96).reshape(96, 96, 1)
+      >>> ms_ssim_map(image, image, data_range=1.0).shape
+      (96, 96, 1)
+
+    References:
+      Snell et al. 2017, Learning to generate images with perceptual similarity metrics,
+      Section 2, where neither the borders nor the sizes of the maps are stated.
+    """
+    check_pooling(negatives, "separate")
+    if padding == "valid":
+        raise ValueError(
+            "padding must be 'zero', 'reflect', 'symmetric' or 'edge' for a map of all "
+            "pixels, got 'valid'"
+        )
+    scales = compare_scales(
+        x,
+        y,
+        data_range=data_range,
+        mask=mask,
+        weights=weights,
+        window=window,
+        padding=padding,
+        last_padding=None,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        odd_sizes="symmetric",
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
+    )
+    sides = scales[0].moments.cov_xy.shape[-1 - spatial_axes : -1]
+    product = 1.0
+    for scale, ((moments, seen, c1, c2), weight) in enumerate(zip(scales, weights)):
+        factors = [contrast_structure(moments, c2)]
+        if scale == len(scales) - 1:
+            factors.append(luminance(moments, c1))
+        for values in factors:
+            factor = signed_power(_without_negatives(values, negatives), weight)
+            factor = blank_unseen(factor, seen)
+            product *= _repeated(factor, 2**scale, sides, spatial_axes)
+    return jnp.asarray(product)
+
+
+def compare_scales(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None,
+    mask: Mask | None,
+    weights: Sequence[float],
+    window: Window,
+    padding: Padding,
+    last_padding: Padding | None,
+    sample_covariance: bool,
+    k1: float,
+    k2: float,
+    odd_sizes: OddSizes,
+    luma: bool,
+    spatial_axes: int,
+    check_range: bool,
+) -> list[Comparison]:
+    """Moments at every scale of a pyramid; the arguments are those of `ms_ssim`."""
+    if not weights or not min(weights) >= 0:
+        raise ValueError(f"weights must be one number >= 0 per scale, got {weights}")
+    if odd_sizes not in _ODD_MARGINS:
+        raise ValueError(
+            f"odd_sizes must be one of {tuple(_ODD_MARGINS)}, got {odd_sizes!r}"
+        )
+    pair = prepare(
+        x,
+        y,
+        data_range=data_range,
+        mask=mask,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
+    )
+    paddings: list[Padding] = [padding] * len(weights)
+    if last_padding is not None:
+        paddings[-1] = last_padding
+    if "valid" in paddings:
+        sides = pair.x.shape[-1 - spatial_axes : -1]
+        valid = len(paddings) - paddings[::-1].index("valid")
+        _check_scales(sides, window.sizes(spatial_axes), valid, odd_sizes)
+    scales = []
+    for scale, border in enumerate(paddings):
+        if scale > 0:
+            pair = halved(pair, odd_sizes=odd_sizes, spatial_axes=spatial_axes)
+        comparison = compare_pair(
+            pair,
+            window,
+            padding=border,
+            crop=0,
+            sample_covariance=sample_covariance,
+            k1=k1,
+            k2=k2,
+            spatial_axes=spatial_axes,
+        )
+        scales.append(comparison)
+    return scales
+
+
+def halved(
+    pair: Pair, *, odd_sizes: OddSizes = "symmetric", spatial_axes: int = 2
+) -> Pair:
+    """The next scale of a pair: means of 2 pixels along each spatial axis, step 2.
+
+    Args:
+      pair: images and their mask.
+      odd_sizes: see `ms_ssim`.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      The smaller pair; under a mask, means weighted by it.
+    """
+
+    def half(image: Float[Array, "..."], fill: float = 0.0) -> Float[Array, "..."]:
+        axes = range(image.ndim - 1 - spatial_axes, image.ndim - 1)
+        odd = [axis for axis in axes if image.shape[axis] % 2]
+        margins = [(0, 0)] * image.ndim
+        for axis in axes if odd and odd_sizes == "replicate" else odd:
+            margins[axis] = _ODD_MARGINS[odd_sizes]
+        if odd_sizes == "zero":
+            image = jnp.pad(image, margins, constant_values=fill)
+        else:
+            image = jnp.pad(image, margins, mode="edge")
+        for axis in axes:
+            blocks = image.shape[axis] // 2
+            image = jax.lax.slice_in_dim(image, 0, 2 * blocks, axis=axis)
+            shape = (*image.shape[:axis], blocks, 2, *image.shape[axis + 1 :])
+            image = image.reshape(shape).mean(axis + 1)
+        return image
+
+    if pair.mask is None:
+        return pair._replace(x=half(pair.x), y=half(pair.y))
+    weight = half(pair.mask, fill=1.0)
+    safe = jnp.where(weight > 0, weight, 1.0)
+    return pair._replace(
+        x=half(pair.mask * pair.x) / safe,
+        y=half(pair.mask * pair.y) / safe,
+        mask=weight,
+    )
+
+
+# Pixels added before and after an odd side.
+_ODD_MARGINS = {
+    "symmetric": (0, 1),
+    "zero": (1, 1),
+    "replicate": (1, 0),
+    "drop": (0, 0),
+}
+
+
+def _without_negatives(
+    values: Float[Array, "..."], negatives: Negatives
+) -> Float[Array, "..."]:
+    if negatives == "raw":
+        return values
+    if negatives == "shift":
+        return (1 + values) / 2
+    return jax.nn.relu(values)
+
+
+def _repeated(
+    values: Float[Array, "..."], factor: int, sides: tuple[int, ...], spatial_axes: int
+) -> Float[Array, "..."]:
+    """Repeats every pixel of a map along each axis, up to given sides."""
+    for axis, side in zip(
+        range(values.ndim - 1 - spatial_axes, values.ndim - 1), sides
+    ):
+        values = jnp.repeat(values, factor, axis)
+        values = jax.lax.slice_in_dim(values, 0, side, axis=axis)
+    return values
+
+
+def check_pooling(negatives: str, channels: str) -> None:
+    """Raises if an option of `ms_ssim` is unknown."""
+    for name, value, allowed in (
+        ("negatives", negatives, ("relu", "floor", "shift", "raw")),
+        ("channels", channels, ("separate", "joint")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+
+
+def _check_scales(
+    sides: tuple[int, ...], window: tuple[int, ...], scales: int, odd_sizes: OddSizes
+) -> None:
+    """Raises if the window does not fit the images at every scale."""
+    fit, now = 0, sides
+    while fit < scales and all(side >= size for side, size in zip(now, window)):
+        fit += 1
+        margins = [sum(_ODD_MARGINS[odd_sizes]) * (side % 2) for side in now]
+        if odd_sizes == "replicate":
+            margins = [max(margins)] * len(now)
+        now = tuple((side + margin) // 2 for side, margin in zip(now, margins))
+    if fit < scales:
+        raise ValueError(
+            f"{scales} scales are too many for images of {'x'.join(map(str, sides))} "
+            f"pixels under a window of {'x'.join(map(str, window))}: {fit} fit. Give "
+            "fewer weights, a smaller window or a padding, or see ms_ssim_map"
+        )

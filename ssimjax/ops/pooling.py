@@ -1,0 +1,116 @@
+"""From the map of all windows to one number per image."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def cropped(
+    values: Float[Array, "..."], crop: int, *, spatial_axes: int = 2
+) -> Float[Array, "..."]:
+    """A map without its border.
+
+    Args:
+      values: maps `[..., *map, channels]`.
+      crop: pixels dropped on every side, >= 0.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      Maps, smaller by 2 · crop along each spatial axis.
+
+    Raises:
+      ValueError: if `crop` is negative, or nothing would be left.
+
+    Example:
+      >>> cropped(jnp.ones((8, 8, 1)), 3).shape
+      (2, 2, 1)
+    """
+    sides = values.shape[-1 - spatial_axes : -1]
+    if crop < 0 or 2 * crop >= min(sides):
+        raise ValueError(
+            f"crop must be >= 0 and leave something of a map of "
+            f"{'x'.join(map(str, sides))}, got {crop}"
+        )
+    for axis in range(values.ndim - 1 - spatial_axes, values.ndim - 1):
+        values = jax.lax.slice_in_dim(
+            values, crop, values.shape[axis] - crop, axis=axis
+        )
+    return values
+
+
+def mean_over_windows(
+    values: Float[Array, "..."],
+    weights: Float[Array, "..."] | None = None,
+    *,
+    spatial_axes: int = 2,
+) -> Float[Array, "..."]:
+    """Mean of a map over its windows and channels.
+
+        Σ W values / Σ W
+
+    Args:
+      values: maps `[*batch, *map, channels]`.
+      weights: W, `[*batch, *map, 1 or channels]`; all 1 if None.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      Means `[*batch]`, NaN where all weights of an image are 0.
+
+    Example:
+      >>> float(mean_over_windows(jnp.ones((8, 8, 1))))
+      1.0
+    """
+    means, total = channel_means(values, weights, spatial_axes=spatial_axes)
+    return mean_over_channels(means, total)
+
+
+def channel_means(
+    values: Float[Array, "..."],
+    weights: Float[Array, "..."] | None = None,
+    *,
+    spatial_axes: int = 2,
+) -> tuple[Float[Array, "..."], Float[Array, "..."] | None]:
+    """Means of a map over its windows, for each channel.
+
+    Args:
+      values: maps `[*batch, *map, channels]`.
+      weights: as in `mean_over_windows`.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      Means `[*batch, channels]`, 0 where all weights of a channel are 0, and the mean
+      weights of the channels `[*batch, 1 or channels]`, or None.
+
+    Example:
+      >>> channel_means(jnp.ones((8, 8, 3)))[0].shape
+      (3,)
+    """
+    axes = tuple(range(-1 - spatial_axes, -1))
+    if weights is None:
+        return values.mean(axes), None
+    total = weights.mean(axes)
+    return (values * weights).mean(axes) / jnp.where(total > 0, total, 1.0), total
+
+
+def mean_over_channels(
+    means: Float[Array, "*batch c"], total: Float[Array, "..."] | None
+) -> Float[Array, "*batch"]:
+    """Mean of channels, weighted as `channel_means` says.
+
+    Args:
+      means: one value per image and channel.
+      total: weights of the channels `[*batch, 1 or c]`, or None.
+
+    Returns:
+      Means `[*batch]`, NaN where all weights are 0.
+
+    Example:
+      >>> float(mean_over_channels(jnp.array([1.0, 3.0]), None))
+      2.0
+    """
+    if total is None:
+        return means.mean(-1)
+    weight = total.mean(-1)
+    seen = weight > 0
+    mean = (means * total).mean(-1) / jnp.where(seen, weight, 1.0)
+    return jnp.where(seen, mean, jnp.nan)
