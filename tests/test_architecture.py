@@ -9,12 +9,14 @@ import sys
 import pytest
 
 import ssimjax
-from ssimjax import attacks, data, nn, ops, tasks, training
+from ssimjax import attacks, data, losses, nn, ops, tasks, training
 
 ROOT = pathlib.Path(ssimjax.__file__).parent
 # Each room, and the rooms of ssimjax that it may import.
 ARROWS = {
     "ops": {"ops"},
+    "losses": {"losses", "ops"},
+    "synthesis": {"ops"},
     "nn": {"nn", "ops"},
     "attacks": {"attacks", "ops"},
     "data": {"data", "ops"},
@@ -22,7 +24,7 @@ ARROWS = {
     "figures": set(),
     "tables": set(),
     "tasks": {"tasks", "attacks", "data", "figures", "nn", "ops", "tables", "training"},
-    "__init__": {"ops", "nn", "attacks"},
+    "__init__": {"attacks", "losses", "nn", "ops", "synthesis"},
 }
 
 
@@ -67,7 +69,7 @@ def test_ops_import_jax_and_jaxtyping_alone():
 
 PUBLIC = [
     pytest.param(value, id=f"{module.__name__}.{name}")
-    for module in (ops, nn, attacks, data, training, tasks)
+    for module in (ops, losses, nn, attacks, data, training, tasks)
     for name, value in vars(module).items()
     if inspect.isfunction(value)
 ]

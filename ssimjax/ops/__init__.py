@@ -1,4 +1,4 @@
-"""Pure functions of arrays: moments, the SSIM family, its kernels and the SSIM layer."""
+"""Pure functions of arrays: moments, the SSIM family, its kernels, the SSIM layer."""
 
 from ssimjax.ops import conventions as conventions
 from ssimjax.ops.distance import ssim_distance as ssim_distance

@@ -153,6 +153,45 @@ def ssim_distance(
     References:
       Ghojogh, Karray, Crowley 2020, Theoretical insights, Section 2.
     """
+    squares = squared_ssim_distance(
+        x,
+        y,
+        data_range=data_range,
+        mask=mask,
+        form=form,
+        norm=norm,
+        window=window,
+        padding=padding,
+        crop=crop,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=check_range,
+    )
+    return safe_sqrt(squares)
+
+
+def squared_ssim_distance(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None,
+    mask: Mask | None,
+    form: DistanceForm,
+    norm: Norm,
+    window: Window,
+    padding: Padding,
+    crop: int,
+    sample_covariance: bool,
+    k1: float,
+    k2: float,
+    luma: bool,
+    spatial_axes: int,
+    check_range: bool,
+) -> Float[Array, "*batch"]:
+    """The square of `ssim_distance`, smooth at 0; the arguments are the same."""
     if norm not in ("frobenius", "mean"):
         raise ValueError(f"norm must be 'frobenius' or 'mean', got {norm!r}")
     comparison = compare(
@@ -173,9 +212,9 @@ def ssim_distance(
     )
     squares, weights = squared_distances(comparison, form), comparison.weights
     if norm == "mean":
-        return safe_sqrt(mean_over_windows(squares, weights, spatial_axes=spatial_axes))
+        return mean_over_windows(squares, weights, spatial_axes=spatial_axes)
     weighted = squares if weights is None else weights * squares
-    return safe_sqrt(weighted.sum(tuple(range(-1 - spatial_axes, 0))))
+    return weighted.sum(tuple(range(-1 - spatial_axes, 0)))
 
 
 def squared_distances(

@@ -286,7 +286,7 @@ def _check_range(x: Array, y: Array, data_range: float) -> None:
     for name, image in (("x", x), ("y", y)):
         if isinstance(image, jax.core.Tracer):
             continue
-        low, high = float(image.min()), float(image.max())
+        low, high = float(np.min(image)), float(np.max(image))
         if not (low >= 0 and high <= data_range):
             raise ValueError(
                 f"{name} must lie in [0, {data_range}], got values from {low} to {high}"
@@ -307,8 +307,10 @@ def _as_weights(mask: Mask, x: Array, y: Array, axes: int) -> Array:
         "mask and the images", weights.shape, batch + x.shape[-axes:], axes
     )
     if not isinstance(weights, jax.core.Tracer):
-        if not bool((weights >= 0).all()):
+        # Of NumPy, since jax.numpy would be traced beside other arguments that are.
+        known = np.asarray(weights)
+        if not (known >= 0).all():
             raise ValueError("mask must hold weights >= 0, got negative ones or NaN")
-        if not bool((weights > 0).any(tuple(range(-axes, 0))).all()):
+        if not (known > 0).any(tuple(range(-axes, 0))).all():
             raise ValueError("mask is zero at every pixel of an image: nothing is left")
     return weights.astype(x.dtype)

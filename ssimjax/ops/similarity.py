@@ -322,6 +322,32 @@ def squared_distance(moments: Moments, c1: float, c2: float) -> Float[Array, "..
     return d1 + contrast_structure_dissimilarity(moments, c2)
 
 
+def power_dissimilarity(
+    errors: Float[Array, "..."], exponent: float
+) -> Float[Array, "..."]:
+    """Dissimilarity of a power of a similarity, without cancellation.
+
+        1 - (1 - e)^exponent
+
+    Args:
+      errors: dissimilarities e = 1 - s, in [0, 2].
+      exponent: >= 0.
+
+    Returns:
+      Dissimilarities, accurate to rounding near 0. Powers of negative s are those of
+      `signed_power`.
+
+    Example:
+      >>> float(power_dissimilarity(jnp.array(0.75), 0.5))
+      0.5
+    """
+    if exponent == 1:
+        return errors
+    small = errors < 0.5
+    near = -jnp.expm1(exponent * jnp.log1p(-jnp.where(small, errors, 0.0)))
+    return jnp.where(small, near, 1 - signed_power(1 - errors, exponent))
+
+
 def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
     """Root of squares of order 1, with finite derivatives.
 

@@ -1,0 +1,419 @@
+"""Losses of the SSIM family, from dissimilarities that keep their digits near 0."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ssimjax.losses.registry import loss
+from ssimjax.ops import distance as distances
+from ssimjax.ops.comparison import compare
+from ssimjax.ops.images import Images, Mask
+from ssimjax.ops.level_weighted import LW_SSIM_WINDOWS, compare_levels
+from ssimjax.ops.multiscale import (
+    MS_SSIM_WEIGHTS,
+    Channels,
+    Negatives,
+    OddSizes,
+    check_pooling,
+    compare_scales,
+    ms_ssim_map,
+)
+from ssimjax.ops.pooling import channel_means, mean_over_channels, mean_over_windows
+from ssimjax.ops.similarity import (
+    additive_similarity,
+    contrast_structure_dissimilarity,
+    dissimilarity,
+    power_dissimilarity,
+    similarity,
+    squared_distance,
+)
+from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
+
+_PLAIN = (1.0, 1.0, 1.0)
+
+
+@loss
+def ssim(
+    prediction: Images,
+    target: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    window: Window = GAUSSIAN_11,
+    padding: Padding = "valid",
+    sample_covariance: bool = False,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    exponents: tuple[float, float, float] = _PLAIN,
+    luma: bool = False,
+    spatial_axes: int = 2,
+) -> Float[Array, "*batch"]:
+    """Mean structural dissimilarity.
+
+        mean(1 - SSIM),  computed as d1 + d2 - d1 d2
+
+    Args:
+      prediction: images `[*batch, *spatial, channels]`.
+      target: images of the same spatial axes and channels.
+      data_range: as in `ssimjax.ops.ssim`.
+      mask: as in `ssimjax.ops.ssim`.
+      window: as in `ssimjax.ops.ssim`.
+      padding: as in `ssimjax.ops.ssim`.
+      sample_covariance: as in `ssimjax.ops.ssim`.
+      k1: as in `ssimjax.ops.ssim`.
+      k2: as in `ssimjax.ops.ssim`.
+      exponents: as in `ssimjax.ops.ssim`.
+      luma: as in `ssimjax.ops.ssim`.
+      spatial_axes: as in `ssimjax.ops.ssim`.
+
+    Returns:
+      One number in [0, 2] per image.
+
+    Raises:
+      TypeError: as `ssimjax.ops.ssim`.
+      ValueError: as `ssimjax.ops.ssim`.
+
+    Example:
+      >>> float(ssim(jnp.ones((16, 16, 1)), jnp.ones((16, 16, 1)), data_range=1.0))
+      0.0
+
+    References:
+      Wang et al. 2004, Image quality assessment, Eq. 13.
+    """
+    moments, weights, c1, c2 = compare(
+        prediction,
+        target,
+        data_range=data_range,
+        mask=mask,
+        window=window,
+        padding=padding,
+        crop=0,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        downsample=None,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=False,
+    )
+    if tuple(exponents) == _PLAIN:
+        values = dissimilarity(moments, c1, c2)
+    else:
+        values = 1 - similarity(moments, c1, c2, exponents=exponents)
+    return mean_over_windows(values, weights, spatial_axes=spatial_axes)
+
+
+@loss
+def ms_ssim(
+    prediction: Images,
+    target: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    weights: Sequence[float] = MS_SSIM_WEIGHTS,
+    window: Window = GAUSSIAN_11,
+    padding: Padding = "valid",
+    sample_covariance: bool = False,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    negatives: Negatives = "relu",
+    odd_sizes: OddSizes = "symmetric",
+    channels: Channels = "separate",
+    luma: bool = False,
+    spatial_axes: int = 2,
+) -> Float[Array, "*batch"]:
+    """Multi-scale structural dissimilarity.
+
+        1 - MS-SSIM = 1 - Π_j (1 - e_j)^β_j,  e_j = mean(1 - cs), at the last 1 - l · cs
+
+    without cancellation: 1 - (1 - a)(1 - b) = a + b - a b.
+
+    Args:
+      prediction: images `[*batch, *spatial, channels]`.
+      target: images of the same spatial axes and channels.
+      data_range: as in `ssimjax.ops.ssim`.
+      mask: as in `ssimjax.ops.ms_ssim`.
+      weights: as in `ssimjax.ops.ms_ssim`.
+      window: as in `ssimjax.ops.ssim`.
+      padding: as in `ssimjax.ops.ssim`.
+      sample_covariance: as in `ssimjax.ops.ssim`.
+      k1: as in `ssimjax.ops.ssim`.
+      k2: as in `ssimjax.ops.ssim`.
+      negatives: as in `ssimjax.ops.ms_ssim`. With "relu" an image that is negative at
+        some scale has gradient 0; "shift" and "raw" keep one.
+      odd_sizes: as in `ssimjax.ops.ms_ssim`.
+      channels: as in `ssimjax.ops.ms_ssim`.
+      luma: as in `ssimjax.ops.ssim`.
+      spatial_axes: as in `ssimjax.ops.ssim`.
+
+    Returns:
+      One number per image, in [0, 1], [0, 2] for "raw".
+
+    Raises:
+      TypeError: as `ssimjax.ops.ms_ssim`.
+      ValueError: as `ssimjax.ops.ms_ssim`.
+
+    Example:
+      >>> image = jnp.ones((32, 32, 1))
+      >>> float(ms_ssim(image, image, data_range=1.0, weights=(0.5, 0.5)))
+      0.0
+
+    References:
+      Wang, Simoncelli, Bovik 2003, Multi-scale structural similarity, Eq. 7.
+    """
+    check_pooling(negatives, channels)
+    scales = compare_scales(
+        prediction,
+        target,
+        data_range=data_range,
+        mask=mask,
+        weights=weights,
+        window=window,
+        padding=padding,
+        last_padding=None,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        odd_sizes=odd_sizes,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=False,
+    )
+    total, channel_weights = jnp.zeros(()), []
+    for (moments, seen, c1, c2), weight in zip(scales, weights):
+        if len(channel_weights) == len(scales) - 1:
+            errors = dissimilarity(moments, c1, c2)
+        else:
+            errors = contrast_structure_dissimilarity(moments, c2)
+        if negatives == "floor":
+            errors = jnp.minimum(errors, 1.0)
+        errors, seen = channel_means(errors, seen, spatial_axes=spatial_axes)
+        channel_weights.append(seen)
+        if channels == "joint":
+            errors = mean_over_channels(errors, seen)
+        if negatives == "relu":
+            errors = jnp.minimum(errors, 1.0)
+        elif negatives == "shift":
+            errors = errors / 2
+        errors = power_dissimilarity(errors, weight)
+        total = errors + total * (1 - errors) if total.ndim else errors
+    if channels == "joint":
+        return total
+    return mean_over_channels(total, channel_weights[0])
+
+
+@loss
+def ms_ssim_per_pixel(
+    prediction: Images,
+    target: Images,
+    *,
+    data_range: float | None = None,
+    weights: Sequence[float] = (1.0,) * 5,
+    window: Window = GAUSSIAN_11,
+    padding: Padding = "symmetric",
+    k1: float = 0.01,
+    k2: float = 0.03,
+    negatives: Negatives = "raw",
+    luma: bool = False,
+    spatial_axes: int = 2,
+) -> Float[Array, "*batch"]:
+    """Mean over pixels of 1 - MS-SSIM, for images of any size.
+
+        1 - (1/N) Σ_i MS-SSIM(x_i, y_i)
+
+    which has the minimum of the paper's - Σ_i MS-SSIM(x_i, y_i), and 0 at perfection
+    up to rounding.
+
+    Args:
+      prediction: images `[*batch, *spatial, channels]`.
+      target: images of the same spatial axes and channels.
+      data_range: as in `ssimjax.ops.ssim`.
+      weights: as in `ssimjax.ops.ms_ssim_map`.
+      window: as in `ssimjax.ops.ssim`.
+      padding: as in `ssimjax.ops.ms_ssim_map`.
+      k1: as in `ssimjax.ops.ssim`.
+      k2: as in `ssimjax.ops.ssim`.
+      negatives: as in `ssimjax.ops.ms_ssim_map`.
+      luma: as in `ssimjax.ops.ssim`.
+      spatial_axes: as in `ssimjax.ops.ssim`.
+
+    Returns:
+      One number in [0, 2] per image.
+
+    Raises:
+      TypeError: as `ssimjax.ops.ms_ssim_map`.
+      ValueError: as `ssimjax.ops.ms_ssim_map`.
+
+    Example:
+      >>> image = jnp.linspace(0, 1, 32 * 32).reshape(32, 32, 1)
+      >>> round(float(ms_ssim_per_pixel(image, image, data_range=1.0)), 5)
+      0.0
+
+    References:
+      Snell et al. 2017, Learning to generate images with perceptual similarity metrics,
+      Section 2.
+    """
+    values = ms_ssim_map(
+        prediction,
+        target,
+        data_range=data_range,
+        weights=weights,
+        window=window,
+        padding=padding,
+        k1=k1,
+        k2=k2,
+        negatives=negatives,
+        luma=luma,
+        spatial_axes=spatial_axes,
+    )
+    return mean_over_windows(1 - values, spatial_axes=spatial_axes)
+
+
+@loss
+def lw_ssim(
+    prediction: Images,
+    target: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    windows: Sequence[Window] = LW_SSIM_WINDOWS,
+    weights: Sequence[float] | None = None,
+    padding: Padding = "valid",
+    sample_covariance: bool = False,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    exponents: tuple[float, float, float] = _PLAIN,
+    luma: bool = False,
+    spatial_axes: int = 2,
+) -> Float[Array, "*batch"]:
+    """Level-weighted SSIM below its maximum.
+
+        (2/I) Σ_i λ_i - LWSSIM = (1/I) Σ_i λ_i mean(d1 + d2)
+
+    Args:
+      prediction: images `[*batch, *spatial, channels]`.
+      target: images of the same spatial axes and channels.
+      data_range: as in `ssimjax.ops.ssim`.
+      mask: as in `ssimjax.ops.ssim`.
+      windows: as in `ssimjax.ops.lw_ssim`.
+      weights: as in `ssimjax.ops.lw_ssim`.
+      padding: as in `ssimjax.ops.ssim`.
+      sample_covariance: as in `ssimjax.ops.ssim`.
+      k1: as in `ssimjax.ops.ssim`.
+      k2: as in `ssimjax.ops.ssim`.
+      exponents: as in `ssimjax.ops.lw_ssim`.
+      luma: as in `ssimjax.ops.ssim`.
+      spatial_axes: as in `ssimjax.ops.ssim`.
+
+    Returns:
+      One number >= 0 per image.
+
+    Raises:
+      TypeError: as `ssimjax.ops.lw_ssim`.
+      ValueError: as `ssimjax.ops.lw_ssim`.
+
+    Example:
+      >>> float(lw_ssim(jnp.ones((16, 16, 1)), jnp.ones((16, 16, 1)), data_range=1.0))
+      0.0
+
+    References:
+      Lu 2019, The level weighted structural similarity loss, Eq. 5 and 6.
+    """
+    levels = compare_levels(
+        prediction,
+        target,
+        data_range=data_range,
+        mask=mask,
+        windows=windows,
+        weights=weights,
+        padding=padding,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=False,
+    )
+    means = []
+    for weight, (moments, seen, c1, c2) in levels:
+        if tuple(exponents) == _PLAIN:
+            values = squared_distance(moments, c1, c2)
+        else:
+            values = 2 - additive_similarity(moments, c1, c2, exponents=exponents)
+        mean = mean_over_windows(values, seen, spatial_axes=spatial_axes)
+        means.append(weight * mean)
+    return jnp.stack(means).mean(0)
+
+
+@loss
+def ssim_distance(
+    prediction: Images,
+    target: Images,
+    *,
+    data_range: float | None = None,
+    mask: Mask | None = None,
+    form: distances.DistanceForm = "uncentred",
+    norm: distances.Norm = "mean",
+    squared: bool = True,
+    window: Window = distances.UNIFORM_7,
+    padding: Padding = "valid",
+    sample_covariance: bool = True,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    luma: bool = False,
+    spatial_axes: int = 2,
+) -> Float[Array, "*batch"]:
+    """SSIM distance, squared by default.
+
+        ‖x - y‖_S²
+
+    Args:
+      prediction: images `[*batch, *spatial, channels]`.
+      target: images of the same spatial axes and channels.
+      data_range: as in `ssimjax.ops.ssim`.
+      mask: as in `ssimjax.ops.ssim`.
+      form: as in `ssimjax.ops.ssim_distance`.
+      norm: as in `ssimjax.ops.ssim_distance`; by default the mean over windows.
+      squared: whether to square the distance, which is smooth at perfection.
+      window: as in `ssimjax.ops.ssim_distance`.
+      padding: as in `ssimjax.ops.ssim`.
+      sample_covariance: as in `ssimjax.ops.ssim_distance`.
+      k1: as in `ssimjax.ops.ssim`.
+      k2: as in `ssimjax.ops.ssim`.
+      luma: as in `ssimjax.ops.ssim`.
+      spatial_axes: as in `ssimjax.ops.ssim`.
+
+    Returns:
+      One number >= 0 per image.
+
+    Raises:
+      TypeError: as `ssimjax.ops.ssim_distance`.
+      ValueError: as `ssimjax.ops.ssim_distance`.
+
+    Example:
+      >>> image = jnp.ones((16, 16, 1))
+      >>> float(ssim_distance(image, image, data_range=1.0))
+      0.0
+
+    References:
+      Ghojogh, Karray, Crowley 2020, Theoretical insights, Eq. 1 and 2.
+    """
+    squares = distances.squared_ssim_distance(
+        prediction,
+        target,
+        data_range=data_range,
+        mask=mask,
+        form=form,
+        norm=norm,
+        window=window,
+        padding=padding,
+        crop=0,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        luma=luma,
+        spatial_axes=spatial_axes,
+        check_range=False,
+    )
+    return squares if squared else distances.safe_sqrt(squares)
