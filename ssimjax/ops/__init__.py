@@ -1,6 +1,9 @@
 """Pure functions of arrays: moments, the SSIM family, its kernels, the SSIM layer."""
 
 from ssimjax.ops import conventions as conventions
+from ssimjax.ops.complex_wavelet import SteerablePyramid as SteerablePyramid
+from ssimjax.ops.complex_wavelet import cw_ssim as cw_ssim
+from ssimjax.ops.complex_wavelet import steerable_pyramid as steerable_pyramid
 from ssimjax.ops.distance import ssim_distance as ssim_distance
 from ssimjax.ops.distance import ssim_distance_map as ssim_distance_map
 from ssimjax.ops.images import to_luma as to_luma
