@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 
-.PHONY: help demo test check benchmark clean
+.PHONY: help demo test check benchmark peers clean
 
 help:
 	@echo "make demo       train an SSIM and a convolutional network, attack both, draw"
 	@echo "make test       ruff, pyright, tests, doctests, notebooks"
 	@echo "make benchmark  what the layer costs beside a convolution"
+	@echo "make peers      values and gradients beside those of PyTorch libraries"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,5 +37,20 @@ test: check
 benchmark: $(VENV)/installed
 	$(BIN)/python -m experiments.benchmark layer
 
+# Their dependencies are left out: kornia and piq ask for torchvision and any torch, of
+# which pip may choose a CUDA build of several GB. SSIM needs neither; the two small
+# packages at the end are what the imports do need.
+$(PEERS)/installed: pyproject.toml Makefile
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		pytorch-msssim==1.0.0 piq==0.8.0 torchmetrics==1.9.0 kornia==0.9.0 \
+		kornia_rs lightning-utilities
+	@touch $@
+
+peers: $(PEERS)/installed
+	$(PEERS)/bin/pytest -m peers tests/peers
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(PEERS) runs

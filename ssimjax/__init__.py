@@ -16,3 +16,4 @@ from ssimjax.ops import ssim_components as ssim_components
 from ssimjax.ops import ssim_conv as ssim_conv
 from ssimjax.ops import ssim_distance as ssim_distance
 from ssimjax.ops import ssim_map as ssim_map
+from ssimjax.synthesis import maximally_differentiating as maximally_differentiating

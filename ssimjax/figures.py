@@ -139,6 +139,53 @@ def kernels(
         axes.set_title(title)
 
 
+def mad_images(
+    panels: Mapping[str, np.ndarray],
+    path: epath.PathLike,
+    *,
+    mse: Sequence[float],
+    metric: Sequence[float],
+    metric_name: str = "SSIM",
+    data_range: float = 1.0,
+) -> None:
+    """A MAD competition in one row, both measures above every image but the first.
+
+    Args:
+      panels: the reference, then the images compared with it, `[h, w, 1 or 3]` each,
+        by what they are called. Pixels outside [0, data_range] are drawn as its ends.
+      path: the PNG file to write.
+      mse: of each image to the reference, without the reference.
+      metric: alike.
+      metric_name: of the metric.
+      data_range: the pixel drawn as white.
+
+    Raises:
+      ValueError: if there are not as many numbers as images after the reference.
+    """
+    if not len(mse) == len(metric) == len(panels) - 1:
+        raise ValueError(
+            f"mse and metric must hold {len(panels) - 1} numbers, one per image after "
+            f"the reference, got {len(mse)} and {len(metric)}"
+        )
+    captions = [""] + [
+        f"MSE {float(error):.4f}\n{metric_name} {float(value):.3f}"
+        for error, value in zip(mse, metric)
+    ]
+    with _drawing(path, 1.9 * len(panels), 2.7) as figure:
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for panel, (name, image), caption in zip(axes, panels.items(), captions):
+            panel.imshow(
+                np.clip(np.asarray(image) / data_range, 0, 1).squeeze(),
+                cmap="gray",
+                vmin=0,
+                vmax=1,
+                interpolation="nearest",
+            )
+            panel.set_axis_off()
+            panel.set_anchor("S")  # What is left over is room for the titles.
+            panel.set_title(f"{name}\n{caption}" if caption else name)
+
+
 def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
     """One picture of many, `[n, h, w, c]`, with white lines between them."""
     rows = -(-len(tiles) // columns)

@@ -286,7 +286,8 @@ def _check_range(x: Array, y: Array, data_range: float) -> None:
     for name, image in (("x", x), ("y", y)):
         if isinstance(image, jax.core.Tracer):
             continue
-        low, high = float(np.min(image)), float(np.max(image))
+        known = np.asarray(image)
+        low, high = float(known.min()), float(known.max())
         if not (low >= 0 and high <= data_range):
             raise ValueError(
                 f"{name} must lie in [0, {data_range}], got values from {low} to {high}"

@@ -95,8 +95,9 @@ def test_small_errors_keep_their_digits():
     y = X + 1e-4 * (Y - 0.5)
     options = {"data_range": 1.0, "window": WINDOW, "weights": (0.3, 0.7)}
     single = losses.ms_ssim(y, X, **options)
+    y, x = np.asarray(y, np.float64), np.asarray(X, np.float64)
     with jax.enable_x64(True):
-        double = losses.ms_ssim(np.float64(y), np.float64(X), **options)
+        double = losses.ms_ssim(y, x, **options)
     assert (double < 1e-6).all()
     np.testing.assert_allclose(single, double, rtol=0.05)
 

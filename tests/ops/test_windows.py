@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from ssimjax.ops import gaussian_window, local_mean, uniform_window
+from ssimjax.ops import gaussian_window, local_mean, pad_to_same, uniform_window
 
 
 @pytest.mark.parametrize("window", [gaussian_window(), uniform_window(4)])
@@ -49,3 +49,47 @@ def test_windows_refuse_nonsense():
         gaussian_window(3, sigma=0.0)
     with pytest.raises(ValueError, match="size of a uniform window must be >= 1"):
         uniform_window(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 5, "truncate": 3.5}, "give size or truncate, not both"),
+        ({"truncate": 0.0}, "truncate must be > 0 deviations"),
+        ({"size": (3, 4)}, "must be odd"),
+        ({"sigma": (1.5, -1.0)}, "sigma must be > 0"),
+        ({"size": (3, 5), "sigma": (1.0, 1.0, 1.0)}, "different numbers of axes"),
+    ],
+)
+def test_gaussian_options_are_checked(options, message, own_errors):
+    with pytest.raises(ValueError, match=message):
+        gaussian_window(**options)
+
+
+@pytest.mark.parametrize("spatial_axes", [1, 2, 3])
+def test_windows_by_axis(spatial_axes, float64):
+    shape = (12, 13, 14)[:spatial_axes]
+    image = np.random.default_rng(0).random((2, *shape, 2))
+    sigma = (0.5, 1.0, 1.5)[:spatial_axes]
+    window = gaussian_window(sigma=sigma, truncate=2.0)
+    assert window.sizes(spatial_axes) == (3, 5, 7)[:spatial_axes]
+    padded = pad_to_same(
+        jnp.asarray(image), window, padding="symmetric", spatial_axes=spatial_axes
+    )
+    value = local_mean(padded, window, spatial_axes=spatial_axes)
+    target = scipy.ndimage.gaussian_filter(
+        image, (0, *sigma, 0), truncate=2.0, mode="reflect"
+    )
+    np.testing.assert_allclose(value, target, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("padding", "numpy"),
+    [("zero", "constant"), ("reflect", "reflect"), ("edge", "edge")],
+)
+def test_padding_is_numpys(padding, numpy):
+    image = np.random.default_rng(0).random((4, 5, 1)).astype(np.float32)
+    for size, margins in ((11, (5, 5)), (4, (1, 2))):
+        padded = pad_to_same(jnp.asarray(image), uniform_window(size), padding=padding)
+        target = np.pad(image, (margins, margins, (0, 0)), mode=numpy)
+        np.testing.assert_array_equal(padded, target)
