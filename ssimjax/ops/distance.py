@@ -138,7 +138,9 @@ def ssim_distance(
       check_range: as in `ssim`.
 
     Returns:
-      One distance >= 0 per image; 0, with gradient 0, for equal images.
+      One distance >= 0 per image; 0 for equal images, with gradient 0 where it is
+      exactly that. Squares are accurate to rounding, so that distances that ought to be
+      0 may reach its root, 3e-4 per patch in float32.
 
     Raises:
       TypeError: as `ssim`.
