@@ -61,7 +61,9 @@ def test_ones_change_nothing(name):
 @pytest.mark.parametrize("name", METRICS)
 def test_masked_pixels_have_no_influence_even_as_nan(name):
     metric = jax.jit(functools.partial(METRICS[name], data_range=1.0))
-    mask = jax.random.bernoulli(jax.random.key(1), 0.7, (24, 23, 1)).at[:12, :9].set(0)
+    mask = (
+        jax.random.bernoulli(jax.random.key(1), 0.7, (24, 23, 1)).at[:12, :9].set(False)
+    )
     target = metric(X, Y, mask=mask)
     x = jnp.where(mask, X, jnp.nan)
     y = jnp.where(mask, Y, 1e6)

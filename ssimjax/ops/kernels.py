@@ -1,0 +1,603 @@
+"""Kernel matrices of two sets of images: SSIM kernels and distances, RBF, IMQ.
+
+The moments of one image are computed once per image; only the covariance belongs to a
+pair, and under one window it is a matrix product over the window's pixels. The SSIM
+matrices are therefore sums, over windows, of a formula on products [n, pixels] ·
+[pixels, m], and need the memory of a few windows whatever the number of images.
+"""
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ssimjax.ops.distance import UNIFORM_7, DistanceForm, Norm
+from ssimjax.ops.images import Images, prepare
+from ssimjax.ops.moments import Moments
+from ssimjax.ops.similarity import (
+    additive_similarity,
+    safe_sqrt,
+    similarity,
+    squared_distance,
+)
+from ssimjax.ops.windows import Window
+
+KernelForm = Literal["exponential", "energy", "squared", "product", "sum"]
+_FORMS = ("exponential", "energy", "squared", "product", "sum")
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+# Elements of one array [windows, n, m]: 2 MiB of float32, which a CPU's cache holds.
+_BATCH = 2**19
+# How many arrays of the size of all windows of a chunk, and of all matrices of a batch,
+# are alive at once in the backward pass: measured, and rounded up.
+_CHUNK_COPIES, _BATCH_COPIES = 4, 12
+
+_Formula = Callable[[Moments, float, float], Array]
+
+
+def ssim_distance_matrix(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None = None,
+    form: DistanceForm = "uncentred",
+    norm: Norm = "frobenius",
+    window: Window = UNIFORM_7,
+    stride: int = 1,
+    sample_covariance: bool = True,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    spatial_axes: int = 2,
+    max_bytes: int = 2**28,
+) -> Float[Array, "n m"]:
+    """SSIM distances of all images of one set from all images of another.
+
+        D(i, j) = ‖D'(i, j)‖
+
+    where D' is `ssim_distance_map` of x_i and y_j: √(2 - l - cs), or √(1 - cs).
+
+    Args:
+      x: n images `[n, *spatial, channels]`, floats in [0, data_range] or integers.
+      y: m images of the same shape, both sets floats or both integers.
+      data_range: L, the largest possible pixel minus the smallest. Required for floats;
+        integers take the range of their dtype if it is None.
+      form: "uncentred" (Eq. 2) or "centred" (Eq. 1), where blocks lose their means
+        first, so that images that differ by a constant have no distance.
+      norm: "frobenius", over windows and channels, the paper's, which grows with the
+        number of windows; or "mean", the root mean square, in [0, 2], and for
+        non-negative images in [0, √3].
+      window: weights of the local statistics: `uniform_window`, `gaussian_window`.
+      stride: pixels between windows, >= 1. The size of the window makes disjoint
+        blocks, and costs stride² times less.
+      sample_covariance: whether variances and covariances are multiplied by
+        P / (P - 1), P being the number of pixels of a window, as in the paper.
+      k1: stabiliser of the luminance term relative to L, > 0.
+      k2: stabiliser of the contrast and structure terms relative to L, > 0.
+      spatial_axes: number of spatial axes: 2 for images, 1 for signals, 3 for volumes.
+      max_bytes: memory for intermediate results, in bytes. It is exceeded only if a
+        single window needs more; x, y, their gradients and a few matrices [n, m] come
+        on top.
+
+    Returns:
+      Distances `[n, m]`, symmetric and with a zero diagonal for x = y; a metric.
+      float32, or float64 for float64 input. In float32 a mean D'² is accurate to about
+      1e-6, and a distance that rests on less is 0, as is its gradient.
+
+    Raises:
+      TypeError: if one set is integer and the other float, or either is neither.
+      ValueError: if shapes do not fit, a set is empty, images are smaller than the
+        window, `data_range` is missing for floats, or an option is out of range.
+
+    Example:
+      >>> x = jnp.stack([jnp.zeros((16, 16, 1)), jnp.ones((16, 16, 1))])
+      >>> ssim_distance_matrix(x, x, data_range=1.0, norm="mean").round(3).tolist()
+      [[0.0, 1.0], [1.0, 0.0]]
+
+    References:
+      Ghojogh et al. 2020, Theoretical insights into the use of SSIM, Eq. 1 and 2, and
+      D in Section 2. Brunet et al. 2012, On the mathematical properties of the SSIM.
+    """
+    squares, scale = _pooled_over_windows(
+        squared_distance,
+        x,
+        y,
+        data_range=data_range,
+        blocks=form,
+        norm=norm,
+        window=window,
+        stride=stride,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        spatial_axes=spatial_axes,
+        max_bytes=max_bytes,
+    )
+    return math.sqrt(scale) * _root(squares, window, spatial_axes)
+
+
+def ssim_kernel(
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None = None,
+    form: KernelForm = "exponential",
+    gammas: Sequence[float] = (0.5, 2.0, 8.0, 32.0),
+    blocks: DistanceForm = "uncentred",
+    norm: Norm = "mean",
+    window: Window = UNIFORM_7,
+    stride: int = 1,
+    sample_covariance: bool = True,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    spatial_axes: int = 2,
+    max_bytes: int = 2**28,
+) -> Float[Array, "n m"]:
+    """SSIM kernel of all images of one set with all images of another.
+
+        exponential:  k = Σ_γ exp(-γ D²)
+        energy:       k = -D / 2
+        squared:      k = -D² / 2
+        product:      k = mean of l · cs
+        sum:          k = mean of l + cs
+
+    with D as in `ssim_distance_matrix`. "energy" and "squared" are conditionally
+    positive semi-definite: `centred` makes them the kernels -½ H D H, as printed, and
+    -½ H (D∘D) H, which give the same MMD; that of "energy" is half the energy distance.
+
+    "exponential" and "energy" tell all distributions apart, provided that every pixel
+    lies under a window, and blocks keep their means. The others do not: their MMD
+    compares no more than means of local features, and is exactly 0 for {g + a, g - a}
+    and {g + b, g - b} if g is flat, and a and b have mean 0 and equal variance under
+    every window, for example a checkerboard and stripes.
+
+    Args:
+      x: n images `[n, *spatial, channels]`, floats in [0, data_range] or integers.
+      y: m images of the same shape, both sets floats or both integers.
+      data_range: as in `ssim_distance_matrix`.
+      form: which of the kernels.
+      gammas: γ of the exponential form, > 0. The default has length scales 1 / √(2γ) of
+        1, 1/2, 1/4 and 1/8 for distances of norm "mean": unrelated images are about 1
+        apart, and slightly distorted ones about 1/8.
+      blocks: `form` of the distance; "centred" makes l = 1 in all kernels.
+      norm: as in `ssim_distance_matrix`; under "frobenius" the last two forms are sums.
+      window: as in `ssim_distance_matrix`.
+      stride: as in `ssim_distance_matrix`.
+      sample_covariance: as in `ssim_distance_matrix`.
+      k1: as in `ssim_distance_matrix`.
+      k2: as in `ssim_distance_matrix`.
+      spatial_axes: as in `ssim_distance_matrix`.
+      max_bytes: as in `ssim_distance_matrix`.
+
+    Returns:
+      Kernel matrix `[n, m]`; float32, or float64 for float64 input.
+
+    Raises:
+      TypeError: as `ssim_distance_matrix`.
+      ValueError: as `ssim_distance_matrix`, or if a γ is not positive.
+
+    Example:
+      >>> x = jnp.linspace(0, 1, 2 * 16 * 16).reshape(2, 16, 16, 1)
+      >>> ssim_kernel(x, x, data_range=1.0, form="product").diagonal().round(4).tolist()
+      [1.0, 1.0]
+
+    References:
+      Ghojogh et al. 2020, Theoretical insights into the use of SSIM, Section 2. Székely
+      and Rizzo 2013, Energy statistics. Lyons 2013, Distance covariance in metric
+      spaces (strong negative type of Hilbert spaces). Christmann and Steinwart 2010,
+      Universal kernels on non-standard input spaces.
+    """
+    if form not in _FORMS:
+        raise ValueError(f"form must be one of {list(_FORMS)}, got {form!r}")
+    _check_positive("gammas", gammas)
+    formulas = {"product": similarity, "sum": additive_similarity}
+    values, scale = _pooled_over_windows(
+        formulas.get(form, squared_distance),
+        x,
+        y,
+        data_range=data_range,
+        blocks=blocks,
+        norm=norm,
+        window=window,
+        stride=stride,
+        sample_covariance=sample_covariance,
+        k1=k1,
+        k2=k2,
+        spatial_axes=spatial_axes,
+        max_bytes=max_bytes,
+    )
+    if form == "energy":
+        return -0.5 * math.sqrt(scale) * _root(values, window, spatial_axes)
+    if form == "exponential":
+        return _total(jnp.exp(-gamma * scale * values) for gamma in gammas)
+    return -0.5 * scale * values if form == "squared" else scale * values
+
+
+def centred(gram: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """A kernel matrix with its origin moved to the mean of the sample.
+
+        H K H,  H = I - 1 1ᵀ / n
+
+    Over the union of two samples this changes no MMD; within each sample it would make
+    every MMD 0.
+
+    Args:
+      gram: symmetric matrix K `[n, n]` of a set with itself.
+
+    Returns:
+      Matrix `[n, n]` whose rows and columns sum to 0.
+
+    Raises:
+      ValueError: if K is not square.
+
+    Example:
+      >>> centred(jnp.eye(2)).tolist()
+      [[0.5, -0.5], [-0.5, 0.5]]
+
+    References:
+      Ghojogh et al. 2020, Theoretical insights into the use of SSIM, Section 2, where
+      K = -½ H D H.
+    """
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1]:
+        raise ValueError(f"gram must be a square matrix, got shape {gram.shape}")
+    gram = gram - gram.mean(0, keepdims=True)
+    return gram - gram.mean(1, keepdims=True)
+
+
+def rbf_kernel(
+    x: Images, y: Images, *, bandwidths: Sequence[float]
+) -> Float[Array, "n m"]:
+    """Mixture of Gaussian kernels.
+
+        k = Σ_σ exp(-‖x - y‖² / (2 σ²))
+
+    Args:
+      x: n vectors or images `[n, ...]`.
+      y: m vectors or images of the same shape.
+      bandwidths: σ, > 0, in the unit of ‖x - y‖.
+
+    Returns:
+      Kernel matrix `[n, m]`; float32, or float64 for float64 input.
+
+    Raises:
+      TypeError: if x or y is neither floating-point nor integer.
+      ValueError: if shapes do not fit, a set is empty, or a bandwidth is not positive.
+
+    Example:
+      >>> x = jnp.array([[0.0], [1.0], [9.0]])
+      >>> [round(float(k), 3) for k in rbf_kernel(x, x, bandwidths=(1.0, 2.0))[0]]
+      [2.0, 1.489, 0.0]
+
+    References:
+      Li et al. 2015, Generative moment matching networks, Section 2.
+    """
+    _check_positive("bandwidths", bandwidths)
+    squares, _ = _squared_euclidean(x, y)
+    return _total(jnp.exp(-squares / (2 * sigma**2)) for sigma in bandwidths)
+
+
+def imq_kernel(
+    x: Images,
+    y: Images,
+    *,
+    sigma: float = 1.0,
+    scales: Sequence[float] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+) -> Float[Array, "n m"]:
+    """Mixture of inverse multiquadric kernels.
+
+        k = Σ_s C / (C + ‖x - y‖²),  C = 2 d σ² s
+
+    2 d σ² is the mean squared distance of two vectors of d elements from N(0, σ²).
+
+    Args:
+      x: n vectors or images `[n, ...]` of d elements.
+      y: m vectors or images of the same shape.
+      sigma: σ, > 0, the standard deviation of the prior.
+      scales: s, > 0; the default is that of Wasserstein autoencoders.
+
+    Returns:
+      Kernel matrix `[n, m]`; float32, or float64 for float64 input.
+
+    Raises:
+      TypeError: if x or y is neither floating-point nor integer.
+      ValueError: if shapes do not fit, a set is empty, or σ or a scale is not positive.
+
+    Example:
+      >>> x = jnp.array([[0.0], [2.0]])
+      >>> imq_kernel(x, x, scales=(1.0, 2.0))[0].tolist()
+      [2.0, 0.8333333730697632]
+
+    References:
+      Tolstikhin et al. 2018, Wasserstein auto-encoders, Section 4.
+    """
+    _check_positive("sigma", [sigma])
+    _check_positive("scales", scales)
+    squares, elements = _squared_euclidean(x, y)
+    constants = [2 * elements * sigma**2 * scale for scale in scales]
+    return _total(constant / (constant + squares) for constant in constants)
+
+
+def _total(terms: Iterable[Array]) -> Array:
+    return functools.reduce(operator.add, terms)
+
+
+def _check_positive(name: str, values: Sequence[float]) -> None:
+    if not len(values) or not min(values) > 0:
+        raise ValueError(f"{name} must be one or more numbers > 0, got {values}")
+
+
+def _check_sets(x: Images, y: Images) -> tuple[Array, Array]:
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    for name, images in (("x", x), ("y", y)):
+        if images.ndim < 2 or images.size == 0:
+            raise ValueError(
+                f"{name} must be a set [n, ...] of n >= 1 images or vectors, "
+                f"got shape {images.shape}"
+            )
+    if x.shape[1:] != y.shape[1:]:
+        raise ValueError(
+            "x and y must be sets [n, ...] and [m, ...] of images or vectors of one "
+            f"shape, got {x.shape} and {y.shape}"
+        )
+    return x, y
+
+
+def _squared_euclidean(x: Images, y: Images) -> tuple[Float[Array, "n m"], int]:
+    """‖x_i - y_j‖² >= 0, and the number of elements."""
+    x, y = _check_sets(x, y)
+    # As images of one pixel, for which `prepare` knows the dtypes; the range is unused.
+    x, y = x.reshape(len(x), 1, 1, -1), y.reshape(1, len(y), 1, -1)
+    pair = prepare(x, y, data_range=1.0, spatial_axes=1)
+    x, y = pair.x[:, 0, 0], pair.y[0, :, 0]
+    # Rounding grows with the norms, and distances do not change with the origin.
+    origin = jax.lax.stop_gradient(y.mean(0, keepdims=True))
+    x, y = x - origin, y - origin
+    products = jnp.einsum("ik,jk->ij", x, y, precision=_HIGHEST)
+    squares = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * products
+    # Only the value is kept from falling below 0: the derivatives are right.
+    lift = jnp.maximum(squares, 0.0) - squares
+    return squares + jax.lax.stop_gradient(lift), x.shape[1]
+
+
+def _root(
+    squares: Float[Array, "n m"], window: Window, spatial_axes: int
+) -> Float[Array, "n m"]:
+    """Root of mean squared distances, 0 where they are no more than rounding.
+
+    1 - cs is a difference of sums over a window here, and is rounded as they are.
+    """
+    pixels = math.prod(window.sizes(spatial_axes))
+    smallest = float(jnp.finfo(squares.dtype).eps) * max(8.0, math.sqrt(pixels))
+    return safe_sqrt(jnp.where(squares > smallest, squares, 0.0))
+
+
+def _pooled_over_windows(
+    formula: _Formula,
+    x: Images,
+    y: Images,
+    *,
+    data_range: float | None,
+    blocks: DistanceForm,
+    norm: Norm,
+    window: Window,
+    stride: int,
+    sample_covariance: bool,
+    k1: float,
+    k2: float,
+    spatial_axes: int,
+    max_bytes: int,
+) -> tuple[Float[Array, "n m"], int]:
+    """Mean of a formula over windows and channels, and the factor that pools it."""
+    x, y = _check_sets(x, y)
+    if x.ndim != spatial_axes + 2:
+        raise ValueError(
+            f"x and y must have the axes [n, spatial..., channels] with {spatial_axes} "
+            f"spatial axes, got shapes {x.shape} and {y.shape}"
+        )
+    pair = prepare(
+        x[:, None], y[None], data_range=data_range, spatial_axes=spatial_axes
+    )
+    for name, value in {"k1": k1, "k2": k2, "max_bytes": max_bytes}.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be > 0, got {value}")
+    if stride < 1:
+        raise ValueError(f"stride must be >= 1 pixel, got {stride}")
+    if norm not in ("frobenius", "mean"):
+        raise ValueError(f"norm must be 'frobenius' or 'mean', got {norm!r}")
+    if blocks not in ("uncentred", "centred"):
+        raise ValueError(f"blocks must be 'uncentred' or 'centred', got {blocks!r}")
+    pixels = math.prod(window.sizes(spatial_axes))
+    if sample_covariance and pixels == 1:
+        raise ValueError("a window of one pixel has no sample covariance: P - 1 = 0")
+    factor = pixels / (pixels - 1) if sample_covariance else 1.0
+    c1, c2 = (k1 * pair.data_range) ** 2, (k2 * pair.data_range) ** 2
+
+    def values(moments: Moments) -> Array:
+        if blocks == "centred":
+            zero = jnp.zeros((1, 1, 1), moments.mean_x.dtype)
+            moments = moments._replace(mean_x=zero, mean_y=zero)
+        mean_x, mean_y, *seconds = moments
+        seconds = (factor * second for second in seconds)
+        return formula(Moments(mean_x, mean_y, *seconds), c1, c2)
+
+    layout = _windows(x.shape[1:], window, stride)
+    total = _sum_over_windows(
+        values,
+        pair.x.reshape(len(x), -1),
+        pair.y.reshape(len(y), -1),
+        layout,
+        max_bytes,
+    )
+    terms = len(layout.starts)
+    return total / terms, terms if norm == "frobenius" else 1
+
+
+class _Layout(NamedTuple):
+    """Which elements of a flattened image lie under which window.
+
+    Attributes:
+      starts: the first element of each window.
+      offsets: the elements of a window, relative to the first.
+      weights: their weights.
+    """
+
+    starts: np.ndarray
+    offsets: np.ndarray
+    weights: np.ndarray
+
+
+def _windows(shape: tuple[int, ...], window: Window, stride: int) -> _Layout:
+    """All windows in all channels of images `[*spatial, channels]`."""
+    spatial = shape[:-1]
+    sizes = window.sizes(len(spatial))
+    if any(side < size for side, size in zip(spatial, sizes)):
+        raise ValueError(
+            f"image is {'x'.join(map(str, spatial))} pixels, smaller than the window "
+            f"of {'x'.join(map(str, sizes))}; use a smaller window"
+        )
+    index = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+    first = tuple(
+        slice(0, side - size + 1, stride) for side, size in zip(spatial, sizes)
+    )
+    weights = functools.reduce(np.multiply.outer, window.along(len(spatial)))
+    return _Layout(
+        starts=index[first].ravel(),
+        offsets=index[tuple(slice(0, size) for size in sizes)][..., 0].ravel(),
+        weights=np.asarray(weights).ravel(),
+    )
+
+
+def _chunk_and_batch(
+    n: int, m: int, *, pixels: int, windows: int, itemsize: int, max_bytes: int
+) -> tuple[int, int]:
+    """How many windows are cut out at once, and how many are compared at once.
+
+    All images under the windows of a chunk are kept for the gradient, `[chunk, pixels,
+    n + m]`. Of the matrices `[batch, n, m]` as many are formed as a cache holds.
+    """
+    per_window = _CHUNK_COPIES * pixels * (n + m) * itemsize
+    per_matrix = _BATCH_COPIES * n * m * itemsize
+    batch = min(_BATCH // (n * m), max_bytes // (per_window + per_matrix), windows)
+    batch = max(1, batch)
+    batches = max(1, (max_bytes // batch - per_matrix) // per_window)
+    # No more than these, and as even as they can be.
+    chunks = math.ceil(windows / (batches * batch))
+    chunk = math.ceil(windows / chunks)
+    batches = math.ceil(chunk / batch)
+    batch = math.ceil(chunk / batches)
+    return batches * batch, batch
+
+
+def _sum_over_windows(
+    values: Callable[[Moments], Array],
+    x: Float[Array, "n elements"],
+    y: Float[Array, "m elements"],
+    layout: _Layout,
+    max_bytes: int,
+) -> Float[Array, "n m"]:
+    """Sum over all windows of a function of the moments `[windows, n, m]`."""
+    n, m, windows = len(x), len(y), len(layout.starts)
+    chunk, batch = _chunk_and_batch(
+        n,
+        m,
+        pixels=len(layout.offsets),
+        windows=windows,
+        itemsize=x.dtype.itemsize,
+        max_bytes=max_bytes,
+    )
+    weights = jnp.asarray(layout.weights, x.dtype)[None, :, None]
+    zeros = jnp.zeros((n, m), x.dtype)
+
+    # Nothing but its input is kept of a chunk, nor of a batch, for the gradient.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def sum_of_batch(x: _Blocks, y: _Blocks, counts: Array) -> Array:
+        weighted = weights * x.centred
+        covariance = jnp.einsum("tki,tkj->tij", weighted, y.centred, precision=_HIGHEST)
+        moments = Moments(
+            _spread(x.mean, 2, m),
+            _spread(y.mean, 1, n),
+            _spread(x.variance, 2, m),
+            _spread(y.variance, 1, n),
+            covariance,
+        )
+        return jnp.einsum("t,tij->ij", counts, values(moments), precision=_HIGHEST)
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def sum_of_chunk(x: Array, y: Array, starts: Array, counts: Array) -> Array:
+        batches = jax.tree.map(
+            lambda array: array.reshape(chunk // batch, batch, *array.shape[1:]),
+            (
+                _blocks(x, starts, layout.offsets, weights),
+                _blocks(y, starts, layout.offsets, weights),
+                counts,
+            ),
+        )
+
+        def add(total: Array, batch: tuple[_Blocks, _Blocks, Array]):
+            return total + sum_of_batch(*batch), None
+
+        return jax.lax.scan(add, zeros, batches)[0]
+
+    # The last chunk is filled with windows that do not count.
+    missing = -windows % chunk
+    starts = np.pad(layout.starts, (0, missing)).reshape(-1, chunk)
+    counts = np.pad(np.ones(windows), (0, missing)).reshape(-1, chunk)
+    x, y = x.T, y.T
+
+    def add(total: Array, windows: tuple[Array, Array]):
+        return total + sum_of_chunk(x, y, *windows), None
+
+    chunks = jnp.asarray(starts), jnp.asarray(counts, x.dtype)
+    return jax.lax.scan(add, zeros, chunks)[0]
+
+
+class _Blocks(NamedTuple):
+    """A set of images under some windows.
+
+    Attributes:
+      mean: `[windows, n]`.
+      variance: `[windows, n]`.
+      centred: pixels without that mean, `[windows, pixels, n]`.
+    """
+
+    mean: Float[Array, "t n"]
+    variance: Float[Array, "t n"]
+    centred: Float[Array, "t k n"]
+
+
+def _blocks(
+    images: Float[Array, "elements n"],
+    starts: Int[Array, " t"],
+    offsets: np.ndarray,
+    weights: Float[Array, "1 k 1"],
+) -> _Blocks:
+    """Cuts windows out. Centred, they need no subtraction of squares of means."""
+    pixels = images[starts[:, None] + offsets[None]]
+    mean = (weights * pixels).sum(1)
+    centred = pixels - mean[:, None]
+    variance = (weights * centred**2).sum(1)
+    return _Blocks(mean, variance, centred)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _spread(values: Float[Array, "t n"], axis: int, size: int) -> Array:
+    """Repeats values along a new axis."""
+    values = jnp.expand_dims(values, axis)
+    shape = (*values.shape[:axis], size, *values.shape[axis + 1 :])
+    return jnp.broadcast_to(values, shape)
+
+
+@_spread.defjvp
+def _spread_jvp(axis, size, primals, tangents):
+    # The same as a product with ones, whose transpose is then a product with ones too:
+    # several times as fast as the sums that the transpose of a broadcast is on CPUs.
+    (values,), (tangent,) = primals, tangents
+    ones = jnp.ones((values.shape[0], size), values.dtype)
+    equation = "tn,ts->tns" if axis == 2 else "tn,ts->tsn"
+    spread = jnp.einsum(equation, tangent, ones, precision=_HIGHEST)
+    return _spread(values, axis, size), spread
