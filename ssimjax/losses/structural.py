@@ -28,7 +28,7 @@ from ssimjax.ops.similarity import (
     similarity,
     squared_distance,
 )
-from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
+from ssimjax.ops.windows import GAUSSIAN_11, UNIFORM_7, Padding, Window
 
 _PLAIN = (1.0, 1.0, 1.0)
 
@@ -356,7 +356,7 @@ def ssim_distance(
     form: distances.DistanceForm = "uncentred",
     norm: distances.Norm = "mean",
     squared: bool = True,
-    window: Window = distances.UNIFORM_7,
+    window: Window = UNIFORM_7,
     padding: Padding = "valid",
     sample_covariance: bool = True,
     k1: float = 0.01,

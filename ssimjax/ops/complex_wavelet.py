@@ -13,15 +13,13 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
-from jaxtyping import Array, Complex, Float, Integer
+from jaxtyping import Array, Complex, Float
 
-from ssimjax.ops.windows import Window, local_mean, uniform_window
+from ssimjax.ops.images import Images, prepare
+from ssimjax.ops.windows import UNIFORM_7, Window, local_mean
 
-Images = Float[ArrayLike, "..."] | Integer[ArrayLike, "..."]
 Weighting = Literal["gaussian", "uniform"]
 
-_UNIFORM_7 = uniform_window(7)
 # (-i)^n, without the rounding of a complex power.
 _POWERS_OF_MINUS_I = (1, -1j, -1, 1j)
 # Coefficients below so many units in the last place of an image's deviation are the
@@ -97,8 +95,7 @@ def steerable_pyramid(
       pyramid. Phase and orientations as in `buildSCFpyr` of matlabPyrTools, scale as in
       plenoptic's `SteerablePyramidFreq(is_complex=True, tight_frame=True)`.
     """
-    image = _as_float("image", image)
-    _check_axes("image", image)
+    image = _as_image(image)
     height, width = image.shape[-3:-1]
     _check_pyramid(height, width, levels, orientations)
     spectrum = _transform(image)
@@ -123,7 +120,7 @@ def cw_ssim(
     levels: int = 4,
     level: int | Sequence[int] | None = None,
     orientations: int = 8,
-    window: Window = _UNIFORM_7,
+    window: Window = UNIFORM_7,
     k: float = 0.01,
     guard: int = 0,
     weighting: Weighting = "gaussian",
@@ -176,7 +173,7 @@ def cw_ssim(
       Sampat et al. 2009, Complex wavelet structural similarity, the definition of the
       index; one level, window and weighting as in the authors' program `cwssim_index`.
     """
-    x, y, data_range = _prepare(x, y, data_range)
+    x, y, _, data_range = prepare(x, y, data_range=data_range)
     height, width = x.shape[-3:-1]
     _check_pyramid(height, width, levels, orientations)
     if not k >= 0:
@@ -439,64 +436,17 @@ def _most_levels(fits: Callable[[int], bool]) -> int:
     return level
 
 
-def _prepare(
-    x: Images, y: Images, data_range: float | None
-) -> tuple[Float[Array, "..."], Float[Array, "..."], float]:
-    """Both images as floats of one dtype and rank, and their range."""
-    given_x, given_y = jnp.asarray(x), jnp.asarray(y)
-    x, y = _as_float("x", given_x), _as_float("y", given_y)
-    integers = [jnp.issubdtype(i.dtype, jnp.integer) for i in (given_x, given_y)]
-    if any(integers) and given_x.dtype != given_y.dtype:
-        raise TypeError(
-            "x and y must be both floating-point or of one integer dtype, got "
-            f"{given_x.dtype} and {given_y.dtype}"
-        )
-    if data_range is None:
-        if not all(integers):
-            raise ValueError(
-                "data_range is required for floating-point images: the largest "
-                "possible pixel minus the smallest, for example 1.0 or 255.0"
-            )
-        info = jnp.iinfo(given_x.dtype)
-        data_range = float(info.max) - float(info.min)
-    if not data_range > 0:
-        raise ValueError(f"data_range must be > 0, got {data_range}")
-    _check_axes("x", x)
-    _check_axes("y", y)
-    if x.shape[-3:] != y.shape[-3:]:
-        raise ValueError(
-            "x and y must have one shape up to leading batch axes, got "
-            f"{x.shape} and {y.shape}"
-        )
-    try:
-        np.broadcast_shapes(x.shape, y.shape)
-    except ValueError:
-        raise ValueError(
-            f"leading axes of x and y do not broadcast: shapes {x.shape} and {y.shape}"
-        ) from None
-    rank = max(x.ndim, y.ndim)
-    dtype = jnp.promote_types(x.dtype, y.dtype)
-    x, y = (
-        image.reshape((1,) * (rank - image.ndim) + image.shape).astype(dtype)
-        for image in (x, y)
-    )
-    return x, y, data_range
-
-
-def _as_float(name: str, value: Images) -> Float[Array, "..."]:
-    array = jnp.asarray(value)
-    if jnp.issubdtype(array.dtype, jnp.integer):
-        return array.astype(jnp.float32)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} must be floating-point or integer, got {array.dtype}")
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
-
-
-def _check_axes(name: str, image: Float[Array, "..."]) -> None:
+def _as_image(value: Images) -> Float[Array, "..."]:
+    image = jnp.asarray(value)
+    if jnp.issubdtype(image.dtype, jnp.integer):
+        image = image.astype(jnp.float32)
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise TypeError(f"image must be floating-point or integer, got {image.dtype}")
     if image.ndim < 3:
         raise ValueError(
-            f"{name} must have the axes [..., height, width, channels], got shape "
+            "image must have the axes [..., height, width, channels], got shape "
             f"{image.shape}"
         )
     if 0 in image.shape[-3:]:
-        raise ValueError(f"{name} has an empty axis: shape {image.shape}")
+        raise ValueError(f"image has an empty axis: shape {image.shape}")
+    return image.astype(jnp.promote_types(image.dtype, jnp.float32))

@@ -12,11 +12,10 @@ from ssimjax.ops.similarity import (
     safe_sqrt,
     squared_distance,
 )
-from ssimjax.ops.windows import Padding, Window, uniform_window
+from ssimjax.ops.windows import UNIFORM_7, Padding, Window
 
 DistanceForm = Literal["uncentred", "centred"]
 Norm = Literal["frobenius", "mean"]
-UNIFORM_7 = uniform_window(7)
 
 
 def ssim_distance_map(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ssimjax.ops.distance import UNIFORM_7, DistanceForm, Norm
+from ssimjax.ops.distance import DistanceForm, Norm
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.pairwise import sum_over_windows, window_layout
@@ -20,7 +20,7 @@ from ssimjax.ops.similarity import (
     similarity,
     squared_distance,
 )
-from ssimjax.ops.windows import Window
+from ssimjax.ops.windows import UNIFORM_7, Window
 
 KernelForm = Literal["exponential", "energy", "squared", "product", "sum"]
 _FORMS = ("exponential", "energy", "squared", "product", "sum")

@@ -179,6 +179,10 @@ def uniform_window(size: int | Sequence[int] = 7) -> Window:
     return Window(taps[0] if isinstance(size, int) else taps)
 
 
+# The window of scikit-image, and of SSIM distances.
+UNIFORM_7 = uniform_window(7)
+
+
 def pad_to_same(
     image: Float[Array, "..."],
     window: Window,

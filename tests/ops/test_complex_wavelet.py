@@ -369,7 +369,7 @@ def test_float32_is_within_2e_6_of_float64():
             r"leading axes of x and y do not broadcast: shapes \(2, .* and \(3, ",
         ),
         (((64, 64),) * 2, {}, r"x must have the axes \[..., height, width, channels"),
-        (((64, 64, 0),) * 2, {}, "x has an empty axis"),
+        (((64, 64, 0),) * 2, {}, "x and y have an empty axis"),
         (((64, 64, 1),) * 2, {"data_range": None}, "data_range is required"),
         (((64, 64, 1),) * 2, {"data_range": 0.0}, "data_range must be > 0, got 0.0"),
         (((64, 64, 1),) * 2, {"levels": 0}, "levels must be >= 1, got 0"),
@@ -396,13 +396,9 @@ def test_bad_input_names_the_argument(shapes, options, message, own_errors):
 
 def test_other_dtypes_are_refused(own_errors):
     floats, integers = jnp.zeros((64, 64, 1)), jnp.zeros((64, 64, 1), jnp.uint8)
-    with pytest.raises(
-        TypeError, match="or of one integer dtype, got float32 and uint8"
-    ):
+    with pytest.raises(TypeError, match="both integer, got float32 and uint8"):
         cw_ssim(floats, integers, data_range=1.0)
-    with pytest.raises(
-        TypeError, match="x must be floating-point or integer, got bool"
-    ):
+    with pytest.raises(TypeError, match="both integer, got bool and bool"):
         cw_ssim(floats > 0, floats > 0, data_range=1.0)
     with pytest.raises(TypeError, match="image must be floating-point or integer"):
         steerable_pyramid(floats + 0j, levels=1, orientations=2)
