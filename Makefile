@@ -32,7 +32,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/pyright
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses=4 --dist=worksteal
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m experiments.benchmark layer

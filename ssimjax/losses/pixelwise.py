@@ -4,11 +4,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.losses.registry import loss
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, prepare
 from ssimjax.ops.pooling import mean_over_windows
 
 
 @loss
+@compiled
 def mse(
     prediction: Images,
     target: Images,
@@ -47,6 +49,7 @@ def mse(
 
 
 @loss
+@compiled
 def mae(
     prediction: Images,
     target: Images,
@@ -85,6 +88,7 @@ def mae(
 
 
 @loss
+@compiled
 def bce(
     prediction: Images,
     target: Images,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.windows import UNIFORM_7, Window, local_mean
 
@@ -43,6 +44,7 @@ class SteerablePyramid(NamedTuple):
     lowpass: Float[Array, "..."]
 
 
+@compiled
 def steerable_pyramid(
     image: Images, *, levels: int, orientations: int
 ) -> SteerablePyramid:
@@ -112,6 +114,7 @@ def steerable_pyramid(
     )
 
 
+@compiled
 def cw_ssim(
     x: Images,
     y: Images,

@@ -5,6 +5,7 @@ from typing import Literal
 from jaxtyping import Array, Float
 
 from ssimjax.ops.comparison import Comparison, blank_unseen, compare
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask
 from ssimjax.ops.pooling import mean_over_windows
 from ssimjax.ops.similarity import (
@@ -18,6 +19,7 @@ DistanceForm = Literal["uncentred", "centred"]
 Norm = Literal["frobenius", "mean"]
 
 
+@compiled
 def ssim_distance_map(
     x: Images,
     y: Images,
@@ -94,6 +96,7 @@ def ssim_distance_map(
     return blank_unseen(safe_sqrt(squares), comparison.weights)
 
 
+@compiled
 def ssim_distance(
     x: Images,
     y: Images,
@@ -137,9 +140,8 @@ def ssim_distance(
       check_range: as in `ssim`.
 
     Returns:
-      One distance >= 0 per image; 0 for equal images, with gradient 0 where it is
-      exactly that. Squares are accurate to rounding, so that distances that ought to be
-      0 may reach its root, 3e-4 per patch in float32.
+      One distance >= 0 per image; exactly 0 for equal images, where the gradient is 0,
+      too. Squares are accurate to rounding.
 
     Raises:
       TypeError: as `ssim`.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.moments import image_moments
 from ssimjax.ops.multiscale import MS_SSIM_WEIGHTS
@@ -19,6 +20,7 @@ _RANGE = 255.0
 _BINOMIAL_5 = Window((0.0625, 0.25, 0.375, 0.25, 0.0625))
 
 
+@compiled
 def iw_ssim(
     x: Images,
     y: Images,

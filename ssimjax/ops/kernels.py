@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.distance import DistanceForm, Norm
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.moments import Moments
@@ -29,6 +30,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 _Formula = Callable[[Moments, float, float], Array]
 
 
+@compiled
 def ssim_distance_matrix(
     x: Images,
     y: Images,
@@ -109,6 +111,7 @@ def ssim_distance_matrix(
     return math.sqrt(scale) * _root(squares, window, spatial_axes)
 
 
+@compiled
 def ssim_kernel(
     x: Images,
     y: Images,
@@ -237,6 +240,7 @@ def centred(gram: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return gram - gram.mean(1, keepdims=True)
 
 
+@compiled
 def rbf_kernel(
     x: Images, y: Images, *, bandwidths: Sequence[float]
 ) -> Float[Array, "n m"]:
@@ -269,6 +273,7 @@ def rbf_kernel(
     return _total(jnp.exp(-squares / (2 * sigma**2)) for sigma in bandwidths)
 
 
+@compiled
 def imq_kernel(
     x: Images,
     y: Images,
@@ -409,9 +414,14 @@ def _pooled_over_windows(
         if blocks == "centred":
             zero = jnp.zeros((1, 1, 1), moments.mean_x.dtype)
             moments = moments._replace(mean_x=zero, mean_y=zero)
-        mean_x, mean_y, *seconds = moments
-        seconds = (factor * second for second in seconds)
-        return formula(Moments(mean_x, mean_y, *seconds), c1, c2)
+        sample = Moments(
+            moments.mean_x,
+            moments.mean_y,
+            factor * moments.var_x,
+            factor * moments.var_y,
+            factor * moments.cov_xy,
+        )
+        return formula(sample, c1, c2)
 
     layout = window_layout(x.shape[1:], window, stride)
     total = sum_over_windows(

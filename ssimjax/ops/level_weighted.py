@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.ops.comparison import Comparison, compare_pair
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, prepare
 from ssimjax.ops.pooling import mean_over_windows
 from ssimjax.ops.similarity import additive_similarity
@@ -14,6 +15,7 @@ from ssimjax.ops.windows import Padding, Window, uniform_window
 LW_SSIM_WINDOWS = tuple(uniform_window(size) for size in (3, 5, 7, 11))
 
 
+@compiled
 def lw_ssim(
     x: Images,
     y: Images,

@@ -1,4 +1,4 @@
-"""Local moments: the five numbers that every member of the SSIM family is made of.
+"""Local moments: the few numbers that every member of the SSIM family is made of.
 
 `image_moments` compares two images under a sliding window, `patch_moments` compares
 the patches of an image with learned filters. Nothing else computes statistics.
@@ -36,6 +36,8 @@ class Moments(NamedTuple):
       var_x: local variances of x, >= 0 up to rounding.
       var_y: local variances of y, >= 0 up to rounding.
       cov_xy: local covariances.
+      var_difference: local variances of x - y, or None for var_x + var_y - 2 cov_xy.
+        Taken of the difference itself they are exactly 0 for equal images.
     """
 
     mean_x: Float[Array, "..."]
@@ -43,6 +45,7 @@ class Moments(NamedTuple):
     var_x: Float[Array, "..."]
     var_y: Float[Array, "..."]
     cov_xy: Float[Array, "..."]
+    var_difference: Float[Array, "..."] | None = None
 
 
 def image_moments(
@@ -151,12 +154,14 @@ def pair_moments(
     centre_x, centre_y = (_centre(image, mask, spatial_axes) for image in (x, y))
     x, y = x - centre_x, y - centre_y
     mean_x, mean_y = mean(x), mean(y)
+    # No formula needs both of the last two, and compiled ones compute one of them.
     return Moments(
         mean_x=mean_x + centre_x,
         mean_y=mean_y + centre_y,
         var_x=factor * (mean(x * x) - mean_x * mean_x),
         var_y=factor * (mean(y * y) - mean_y * mean_y),
         cov_xy=factor * (mean(x * y) - mean_x * mean_y),
+        var_difference=factor * (mean((x - y) ** 2) - (mean_x - mean_y) ** 2),
     )
 
 

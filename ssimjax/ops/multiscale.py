@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.ops.comparison import Comparison, blank_unseen, compare_pair
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, Pair, prepare
 from ssimjax.ops.pooling import channel_means, mean_over_channels
 from ssimjax.ops.similarity import (
@@ -26,6 +27,7 @@ OddSizes = Literal["symmetric", "zero", "replicate", "drop"]
 Channels = Literal["separate", "joint"]
 
 
+@compiled
 def ms_ssim(
     x: Images,
     y: Images,
@@ -138,6 +140,7 @@ def ms_ssim(
     return mean_over_channels(product, channel_weights[0])
 
 
+@compiled
 def ms_ssim_map(
     x: Images,
     y: Images,

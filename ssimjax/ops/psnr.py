@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, prepare
 from ssimjax.ops.pooling import cropped, mean_over_windows
 
 
+@compiled
 def psnr(
     x: Images,
     y: Images,

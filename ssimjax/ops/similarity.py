@@ -36,7 +36,9 @@ def luminance(moments: Moments, c1: float) -> Float[Array, "..."]:
       Wang et al. 2004, Image quality assessment, Eq. 6. Abobakr et al. 2018, Eq. 2.
     """
     mx, my = moments.mean_x, moments.mean_y
-    return (2 * mx * my + c1) / (mx * mx + my * my + c1)
+    # Written so that equal means give 1, however a compiler rounds the product.
+    numerator = 2 * mx * my + c1
+    return numerator / (numerator + (mx - my) ** 2)
 
 
 def contrast(moments: Moments, c2: float) -> Float[Array, "..."]:
@@ -114,7 +116,8 @@ def contrast_structure(moments: Moments, c2: float) -> Float[Array, "..."]:
     References:
       Wang et al. 2004, Image quality assessment, Eq. 13, second factor.
     """
-    return (2 * moments.cov_xy + c2) / (moments.var_x + moments.var_y + c2)
+    total = moments.var_x + moments.var_y
+    return (total - _var_difference(moments) + c2) / (total + c2)
 
 
 def similarity(
@@ -195,6 +198,8 @@ def contrast_structure_dissimilarity(
 
         d2 = (var_x + var_y - 2 cov_xy) / (var_x + var_y + c2)
 
+    whose numerator is the variance of x - y.
+
     Args:
       moments: local moments of any broadcastable shapes, in pixel units.
       c2: stabiliser (K2 L)², in squared pixel units, > 0.
@@ -207,8 +212,7 @@ def contrast_structure_dissimilarity(
       >>> float(contrast_structure_dissimilarity(moments, c2=9e-4))
       0.0
     """
-    total = moments.var_x + moments.var_y
-    return (total - 2 * moments.cov_xy) / (total + c2)
+    return _var_difference(moments) / (moments.var_x + moments.var_y + c2)
 
 
 def dissimilarity(moments: Moments, c1: float, c2: float) -> Float[Array, "..."]:
@@ -365,6 +369,12 @@ def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
     """
     visible = square > float(jnp.finfo(square.dtype).eps) ** 2
     return jnp.where(visible, jnp.sqrt(jnp.where(visible, square, 1.0)), 0.0)
+
+
+def _var_difference(moments: Moments) -> Float[Array, "..."]:
+    if moments.var_difference is not None:
+        return moments.var_difference
+    return moments.var_x + moments.var_y - 2 * moments.cov_xy
 
 
 def _check_exponents(exponents: tuple[float, float, float]) -> None:

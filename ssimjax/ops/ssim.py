@@ -5,6 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 from ssimjax.ops.comparison import blank_unseen, compare
+from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Downsampling, Images, Mask
 from ssimjax.ops.pooling import mean_over_windows
 from ssimjax.ops.similarity import contrast, luminance, similarity, structure
@@ -25,6 +26,7 @@ class Components(NamedTuple):
     structure: Float[Array, "..."]
 
 
+@compiled
 def ssim(
     x: Images,
     y: Images,
@@ -113,6 +115,7 @@ def ssim(
     return mean_over_windows(values, weights, spatial_axes=spatial_axes)
 
 
+@compiled
 def ssim_map(
     x: Images,
     y: Images,
@@ -190,6 +193,7 @@ def ssim_map(
     return blank_unseen(similarity(moments, c1, c2, exponents=exponents), weights)
 
 
+@compiled
 def ssim_components(
     x: Images,
     y: Images,

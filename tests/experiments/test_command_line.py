@@ -66,7 +66,7 @@ def test_train_then_attack(tmp_path):
 
 
 def test_killed_run_continues_from_its_last_checkpoint(tmp_path):
-    arguments = [*SMALL, "--config.training.epochs=200"]  # 1000 steps
+    arguments = [*SMALL, "--config.training.epochs=80"]  # 400 steps
     killed = subprocess.Popen(
         command(
             "train",
@@ -86,7 +86,7 @@ def test_killed_run_continues_from_its_last_checkpoint(tmp_path):
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     saved = max(int(p.name) for p in checkpoints.iterdir() if p.name.isdigit())
-    assert 0 < saved < 1000 and not (tmp_path / "summary.json").exists()
+    assert 0 < saved < 400 and not (tmp_path / "summary.json").exists()
 
     done = train(tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
@@ -96,7 +96,7 @@ def test_killed_run_continues_from_its_last_checkpoint(tmp_path):
         for row in read_rows(tmp_path / "metrics.jsonl")
         if row["split"] == "train"
     ]
-    assert steps == list(range(1, 1001))
+    assert steps == list(range(1, 401))
 
 
 def test_demo_compares_both_networks(tmp_path):
