@@ -117,7 +117,10 @@ def contrast_structure(moments: Moments, c2: float) -> Float[Array, "..."]:
       Wang et al. 2004, Image quality assessment, Eq. 13, second factor.
     """
     total = moments.var_x + moments.var_y
-    return (total - _var_difference(moments) + c2) / (total + c2)
+    # Of the two, the one that gives 1 for equal images, or the one that is known.
+    if moments.var_difference is None:
+        return (2 * moments.cov_xy + c2) / (total + c2)
+    return (total - moments.var_difference + c2) / (total + c2)
 
 
 def similarity(
@@ -212,7 +215,10 @@ def contrast_structure_dissimilarity(
       >>> float(contrast_structure_dissimilarity(moments, c2=9e-4))
       0.0
     """
-    return _var_difference(moments) / (moments.var_x + moments.var_y + c2)
+    total, difference = moments.var_x + moments.var_y, moments.var_difference
+    if difference is None:
+        difference = total - 2 * moments.cov_xy
+    return difference / (total + c2)
 
 
 def dissimilarity(moments: Moments, c1: float, c2: float) -> Float[Array, "..."]:
@@ -369,12 +375,6 @@ def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
     """
     visible = square > float(jnp.finfo(square.dtype).eps) ** 2
     return jnp.where(visible, jnp.sqrt(jnp.where(visible, square, 1.0)), 0.0)
-
-
-def _var_difference(moments: Moments) -> Float[Array, "..."]:
-    if moments.var_difference is not None:
-        return moments.var_difference
-    return moments.var_x + moments.var_y - 2 * moments.cov_xy
 
 
 def _check_exponents(exponents: tuple[float, float, float]) -> None:
