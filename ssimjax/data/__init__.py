@@ -5,7 +5,9 @@ from ssimjax.data.augmentation import random_flip as random_flip
 from ssimjax.data.batches import Batch as Batch
 from ssimjax.data.batches import batch_indices as batch_indices
 from ssimjax.data.batches import eval_batches as eval_batches
-from ssimjax.data.batches import train_batch as train_batch
+from ssimjax.data.batches import gather as gather
+from ssimjax.data.batches import read_ahead as read_ahead
+from ssimjax.data.cache import cached as cached
 from ssimjax.data.opening import checked_dataset as checked_dataset
 from ssimjax.data.opening import open_dataset as open_dataset
 from ssimjax.data.photographs import photograph_patches as photograph_patches

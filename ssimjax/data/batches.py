@@ -1,14 +1,20 @@
 """Which examples make a batch: a pure function of (seed, step)."""
 
+import concurrent.futures
 import functools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
+import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from ssimjax.data.sources import Arrays
 
 Batch = Mapping[str, Any]
+_Item = TypeVar("_Item")
+_Loaded = TypeVar("_Loaded")
 
 
 def batch_indices(*, step: int, batch_size: int, length: int, seed: int) -> np.ndarray:
@@ -41,46 +47,95 @@ def batch_indices(*, step: int, batch_size: int, length: int, seed: int) -> np.n
     return indices
 
 
-@functools.lru_cache(maxsize=4)
+# Two epochs of 32 replicas.
+@functools.lru_cache(maxsize=64)
 def _permutation(length: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(length)
 
 
-def train_batch(arrays: Arrays, *, step: int, batch_size: int, seed: int) -> Batch:
-    """The batch of one training step.
+def gather(
+    arrays: Arrays,
+    indices: np.ndarray,
+    *,
+    sharding: NamedSharding | None = None,
+) -> Batch:
+    """Reads examples, each process those that its devices shall hold.
 
     Args:
-      arrays: the training examples.
-      step: number of the step, from 0.
-      batch_size: examples per step.
-      seed: of the shuffling.
+      arrays: the examples.
+      indices: which ones, of any shape, the same in every process.
+      sharding: where the axes of `indices` go; on the host if None.
 
     Returns:
-      `image`, `[batch_size, h, w, c]`, and `label`, `[batch_size]`.
+      `image`, `[*indices, h, w, c]`, and `label`, `[*indices]`.
     """
-    indices = batch_indices(
-        step=step, batch_size=batch_size, length=len(arrays), seed=seed
-    )
-    return {"image": arrays.images[indices], "label": arrays.labels[indices]}
+
+    def read(values: np.ndarray) -> Any:
+        if sharding is None:
+            return values[indices]
+        return jax.make_array_from_callback(
+            indices.shape + values.shape[1:],
+            sharding,
+            # Of the slices for all axes, the leading ones say which examples.
+            lambda part: values[indices[(part or ())[: indices.ndim]]],
+        )
+
+    return {"image": read(arrays.images), "label": read(arrays.labels)}
 
 
-def eval_batches(arrays: Arrays, *, batch_size: int) -> Iterator[Batch]:
+def eval_batches(
+    arrays: Arrays, *, batch_size: int, sharding: NamedSharding | None = None
+) -> Iterator[Batch]:
     """Every example exactly once, in order, in batches of one shape.
 
     Args:
       arrays: the examples.
       batch_size: examples per batch.
+      sharding: where the examples of a batch go; on the host if None.
 
     Yields:
       `image`, `label`, and `mask`, which is False where the last batch is filled up
       with copies of its first example.
     """
-    for start in range(0, len(arrays), batch_size):
+
+    def load(start: int) -> Batch:
         indices = np.arange(start, start + batch_size)
         mask = indices < len(arrays)
-        indices = np.where(mask, indices, start)
-        yield {
-            "image": arrays.images[indices],
-            "label": arrays.labels[indices],
-            "mask": mask,
-        }
+        batch = gather(arrays, np.where(mask, indices, start), sharding=sharding)
+        if sharding is not None:
+            mask = jax.make_array_from_callback(mask.shape, sharding, mask.__getitem__)
+        return {**batch, "mask": mask}
+
+    yield from read_ahead(load, range(0, len(arrays), batch_size))
+
+
+def read_ahead(
+    load: Callable[[_Item], _Loaded], items: Iterable[_Item], *, depth: int = 3
+) -> Iterator[_Loaded]:
+    """Loads items in threads, a few before they are asked for, in order.
+
+    Args:
+      load: a pure function of an item.
+      items: what to load; taken as it is needed.
+      depth: how many are loaded ahead, >= 1.
+
+    Yields:
+      The loaded items. An error of `load` is raised when its item is due.
+
+    Example:
+      >>> list(read_ahead(lambda item: item**2, range(4)))
+      [0, 1, 4, 9]
+    """
+    items = iter(items)
+    with concurrent.futures.ThreadPoolExecutor(2, "read-ahead") as pool:
+        pending = deque(pool.submit(load, item) for _, item in zip(range(depth), items))
+        try:
+            while pending:
+                loaded = pending.popleft().result()
+                pending.extend(
+                    pool.submit(load, item) for _, item in zip(range(1), items)
+                )
+                yield loaded
+        finally:
+            for future in pending:
+                future.cancel()

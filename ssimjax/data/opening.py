@@ -1,26 +1,32 @@
-"""From the `data` section of a config to examples in memory."""
-
-import pathlib
+"""From the `data` section of a config to examples."""
 
 import ml_collections
+from etils import epath
 
+from ssimjax.data.cache import cached
 from ssimjax.data.photographs import photograph_patches
 from ssimjax.data.sources import TFDS, Dataset, Folder, decode
 
 SOURCES = ("photographs", "tfds", "folder")
 
 
-def open_dataset(config: ml_collections.ConfigDict) -> Dataset:
+def open_dataset(
+    config: ml_collections.ConfigDict, *, cache_dir: epath.PathLike | None = None
+) -> Dataset:
     """Opens and decodes the data set that a config names.
 
     Args:
       config: the section `data`: `source` is "photographs", "tfds" or "folder", and
-        decides which of the other keys are read.
+        decides which of the other keys are read. `cache_dir`, if not None, is where
+        decoded examples are kept.
+      cache_dir: where they are kept otherwise; nowhere but in memory if None. A folder
+        on an object store counts as None, for it cannot be mapped.
 
     Returns:
-      Train and test examples in memory.
+      Train and test examples, in memory or mapped from the cache.
 
     Raises:
+      OSError: if the cache cannot be written.
       FileNotFoundError: if the data are not there; the message says how to get them.
       ValueError: if `source` or a split is unknown, or train and test do not match.
     """
@@ -38,7 +44,7 @@ def open_dataset(config: ml_collections.ConfigDict) -> Dataset:
     elif config.source == "folder":
         if config.data_dir is None:
             raise ValueError("data.data_dir must name the folder of images, got None")
-        sources = [Folder(pathlib.Path(config.data_dir) / s) for s in splits]
+        sources = [Folder(epath.Path(config.data_dir) / s) for s in splits]
     else:
         raise ValueError(f"data.source must be one of {SOURCES}, got {config.source!r}")
     train, test = sources
@@ -47,8 +53,13 @@ def open_dataset(config: ml_collections.ConfigDict) -> Dataset:
             f"train and test must have the same classes, got {train.classes} and "
             f"{test.classes}"
         )
+    folder = cache_dir if config.cache_dir is None else config.cache_dir
+    local = folder is not None and "://" not in str(folder)
+    train_arrays, test_arrays = (
+        cached(source, str(folder)) if local else decode(source) for source in sources
+    )
     return checked_dataset(
-        Dataset(decode(train), decode(test), train.classes, train.description)
+        Dataset(train_arrays, test_arrays, train.classes, train.description)
     )
 
 

@@ -7,9 +7,10 @@ from ssimjax.data import (
     Arrays,
     batch_indices,
     eval_batches,
+    gather,
     random_crop,
     random_flip,
-    train_batch,
+    read_ahead,
 )
 
 
@@ -34,14 +35,59 @@ def test_epochs_are_permutations_joined_end_to_end(length, batch_size):
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
+    def indices(step, seed=0):
+        return batch_indices(step=step, batch_size=8, length=50, seed=seed)
+
+    later = indices(7)
+    indices(3)
+    np.testing.assert_array_equal(later, indices(7))
+    assert not np.array_equal(later, indices(7, seed=1))
+
+
+@pytest.mark.parametrize("shape", [(16,), (4, 16), (2, 4, 8)])
+def test_gathered_examples_are_those_asked_for_wherever_they_go(shape):
     data = arrays(50)
-    later = train_batch(data, step=7, batch_size=8, seed=0)
-    train_batch(data, step=3, batch_size=8, seed=0)
-    again = train_batch(data, step=7, batch_size=8, seed=0)
-    np.testing.assert_array_equal(later["label"], again["label"])
-    np.testing.assert_array_equal(later["image"][:, 0, 0, 0], later["label"])
-    other = train_batch(data, step=7, batch_size=8, seed=1)
-    assert not np.array_equal(later["label"], other["label"])
+    indices = np.random.default_rng(0).integers(0, 50, shape)
+    mesh = jax.make_mesh((2, 4), ("replica", "data"))
+    axes = (None, "replica", "data")[-len(shape) :]
+    sharding = jax.NamedSharding(mesh, jax.P(*axes))
+    for batch in (gather(data, indices), gather(data, indices, sharding=sharding)):
+        np.testing.assert_array_equal(batch["label"], indices)
+        np.testing.assert_array_equal(batch["image"][..., 1, 1, 0], indices)
+        assert batch["image"].shape == (*shape, 2, 2, 1)
+    assert batch["image"].sharding == sharding
+
+
+def test_only_the_rows_of_own_devices_are_read():
+    class Counting(np.ndarray):
+        rows = 0
+
+        def __getitem__(self, index):
+            if isinstance(index, np.ndarray):
+                Counting.rows += index.size
+            return super().__getitem__(index)
+
+    data = arrays(50)
+    data.images = data.images.view(Counting)
+    mesh = jax.make_mesh((8,), ("data",))
+    gather(data, np.arange(16), sharding=jax.NamedSharding(mesh, jax.P("data")))
+    assert Counting.rows == 16  # Two rows for each of eight devices.
+
+
+def test_read_ahead_keeps_order_and_raises_in_turn():
+    started = []
+
+    def load(item):
+        started.append(item)
+        if item == 5:
+            raise OSError("no item 5")
+        return 10 * item
+
+    loaded = read_ahead(load, range(100))
+    assert [next(loaded) for _ in range(5)] == [0, 10, 20, 30, 40]
+    with pytest.raises(OSError, match="no item 5"):
+        next(loaded)
+    assert max(started) < 10
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 10, 16])
