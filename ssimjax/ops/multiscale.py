@@ -17,7 +17,7 @@ from ssimjax.ops.similarity import (
     signed_power,
     similarity,
 )
-from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
+from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window, pad_with_edge
 
 # Wang, Simoncelli and Bovik 2003, Section 3.2.
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -318,7 +318,7 @@ def halved(
         if odd_sizes == "zero":
             image = jnp.pad(image, margins, constant_values=fill)
         else:
-            image = jnp.pad(image, margins, mode="edge")
+            image = pad_with_edge(image, margins)
         for axis in axes:
             blocks = image.shape[axis] // 2
             image = jax.lax.slice_in_dim(image, 0, 2 * blocks, axis=axis)

@@ -227,7 +227,37 @@ def pad_to_same(
     margins = [(0, 0)] * batch + margins + [(0, 0)]
     if padding == "zero":
         return jnp.pad(image, margins, constant_values=fill)
+    if padding == "edge":
+        return pad_with_edge(image, margins)
     return jnp.pad(image, margins, mode=mode)
+
+
+def pad_with_edge(
+    image: Float[Array, "..."], margins: Sequence[tuple[int, int]]
+) -> Float[Array, "..."]:
+    """`jnp.pad` with mode "edge", whose gradient devices that share a batch can take.
+
+    That of `jnp.pad` sends the batch from device to device.
+
+    Args:
+      image: any array.
+      margins: how often the first and the last slice of each axis are repeated.
+
+    Returns:
+      The larger array.
+
+    Example:
+      >>> pad_with_edge(jnp.arange(3.0), [(2, 1)]).tolist()
+      [0.0, 0.0, 0.0, 1.0, 2.0, 2.0]
+    """
+    for axis, (before, after) in enumerate(margins):
+        if before or after:
+            size = image.shape[axis]
+            first = jax.lax.slice_in_dim(image, 0, 1, axis=axis)
+            last = jax.lax.slice_in_dim(image, size - 1, size, axis=axis)
+            parts = [first] * before + [image] + [last] * after
+            image = jnp.concatenate(parts, axis)
+    return image
 
 
 def local_mean(

@@ -255,18 +255,3 @@ def test_integers_are_refused(patches, own_errors):
     images = jnp.zeros((1, 8, 8, 3), jnp.uint8)
     with pytest.raises(TypeError, match="x must be floating-point, got uint8"):
         ssim_conv(images, jnp.zeros((3, 3, 3, 4)), patches=patches)
-
-
-def test_a_sharded_batch_needs_no_communication():
-    from jax.sharding import NamedSharding
-    from jax.sharding import PartitionSpec as P
-
-    from ssimjax.training import data_mesh
-
-    sharding = NamedSharding(data_mesh(), P("data"))
-    x = jax.device_put(jnp.ones((8, 8, 8, 3)), sharding)
-    filters = jnp.ones((3, 3, 3, 4))
-    text = jax.jit(ssim_conv).lower(x, filters).compile().as_text()
-    assert "fusion" in text or "convolution" in text
-    for collective in ("all-reduce", "all-gather", "all-to-all", "permute("):
-        assert collective not in text
