@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from ssimjax.nn.convolution import convolve
 from ssimjax.nn.pooling import avg_pool, max_pool
 from ssimjax.nn.ssim_conv import SSIMConv
 from ssimjax.ops.layer import Patches
@@ -89,7 +90,14 @@ class QuickClassifier(nnx.Module):
 
         def conv(c_in: int, c_out: int) -> nnx.Conv:
             kernel_init = jax.nn.initializers.he_normal()
-            return nnx.Conv(c_in, c_out, (5, 5), kernel_init=kernel_init, rngs=rngs)
+            return nnx.Conv(
+                c_in,
+                c_out,
+                (5, 5),
+                kernel_init=kernel_init,
+                conv_general_dilated=convolve,
+                rngs=rngs,
+            )
 
         self.conv1 = conv(channels, first)
         self.conv2 = conv(first, second)
