@@ -15,11 +15,15 @@ def defaults() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "classification"
     config.seed = 0  # Of initialisation, shuffling and augmentation.
+    config.seeds = 1  # How many seeds, from `seed` on, are trained as one program.
+    config.mesh = ()  # (replica, data): devices over seeds, over a batch; () for auto.
 
     data = config.data = ml_collections.ConfigDict()
     data.source = "tfds"  # "tfds", "folder" or "photographs".
     data.name = "cifar10"  # tfds: name of the data set.
     data.data_dir = config_dict.placeholder(str)  # tfds, folder: where the data are.
+    # tfds, folder: where decoded images are kept; beside the run if None.
+    data.cache_dir = config_dict.placeholder(str)
     data.train_split = "train"  # tfds: any TFDS split; folder: name of a subfolder.
     data.test_split = "test"
     data.size = 32  # photographs: side of a patch in pixels.
@@ -62,6 +66,14 @@ def defaults() -> ml_collections.ConfigDict:
     training.eval_every = 500  # Steps between evaluations on the test split.
     training.checkpoint_every = 500  # Steps between checkpoints.
     training.keep_checkpoints = 2  # How many of the newest are kept.
+    # Checkpoints of multiples of so many steps are kept, too.
+    training.keep_every = config_dict.placeholder(int)
+    # "max top1" or "min loss" keeps the best on the test split, too.
+    training.keep_best = config_dict.placeholder(str)
+    training.steps_per_dispatch = 1  # Steps that are one call of the device.
+    training.nonfinite = "stop"  # Or "skip" steps of a loss that is not finite.
+    training.visualise = True  # TensorBoard: histograms of parameters, kernels.
+    training.profile_steps = ()  # (first, last) step that jax.profiler traces.
 
     attack = config.attack = ml_collections.ConfigDict()
     attack.epsilons = tuple(step / 255 for step in EPSILONS)  # Pixels in [0, 1].

@@ -94,10 +94,8 @@ def accuracy_against_epsilon(
         panels[-1].legend(loc="upper right")
 
 
-def kernels(
-    filters: np.ndarray, path: epath.PathLike, *, title: str, most: int = 64
-) -> None:
-    """Filters as pictures, the largest in norm first.
+def tiled(filters: np.ndarray, *, most: int = 64) -> np.ndarray:
+    """Filters as one image, the largest in norm first.
 
     Filters of one or three channels are one tile each. Filters of more channels are a
     row each, with a tile per channel. Each filter is scaled on its own, symmetrically
@@ -105,10 +103,11 @@ def kernels(
 
     Args:
       filters: `[kh, kw, c_in, c_out]`.
-      path: the PNG file to write.
-      title: of the picture.
       most: how many tiles are drawn at most for filters of one or three channels; of
         filters with more channels, the first 16.
+
+    Returns:
+      An image `[h, w, 1 or 3]` in [0, 1].
 
     Raises:
       ValueError: if `filters` has another rank.
@@ -128,7 +127,21 @@ def kernels(
     else:
         columns = tiles.shape[-1]
         tiles = np.moveaxis(tiles, -1, 1).reshape(-1, *tiles.shape[1:3], 1)
-    picture = _tile(tiles, columns)
+    return _tile(tiles, columns)
+
+
+def kernels(filters: np.ndarray, path: epath.PathLike, *, title: str) -> None:
+    """Draws filters as `tiled` lays them out.
+
+    Args:
+      filters: `[kh, kw, c_in, c_out]`.
+      path: the PNG file to write.
+      title: of the picture.
+
+    Raises:
+      ValueError: if `filters` has another rank.
+    """
+    picture = tiled(filters)
     height, width = picture.shape[:2]
     with _drawing(path, 7.0, 7.0 * height / width + 0.3) as figure:
         axes = figure.subplots()

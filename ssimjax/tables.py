@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
+
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as a Markdown table, aligned so that it also reads well in a terminal.
@@ -35,6 +37,37 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def parameter_table(params: Any) -> str:
+    """Names, shapes and numbers of trained parameters.
+
+    Args:
+      params: a tree of arrays, or of their shapes.
+
+    Returns:
+      A Markdown table that ends with the total.
+
+    Example:
+      >>> print(parameter_table({"dense": {"bias": jax.ShapeDtypeStruct((4,), int)}}))
+      | parameter  | shape | number |
+      | ---------- | ----- | ------ |
+      | dense/bias | 4     | 4      |
+      | total      |       | 4      |
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    rows = [
+        {
+            "parameter": jax.tree_util.keystr(path, simple=True, separator="/"),
+            "shape": "x".join(map(str, leaf.shape)),
+            "number": f"{leaf.size:,}",
+        }
+        for path, leaf in leaves
+    ]
+    total = sum(leaf.size for _, leaf in leaves)
+    return markdown_table(
+        [*rows, {"parameter": "total", "shape": "", "number": f"{total:,}"}]
+    )
+
+
 def summary_cells(summary: Mapping[str, Any]) -> dict[str, str]:
     """The cells that stand for one run in a table.
 
@@ -46,10 +79,29 @@ def summary_cells(summary: Mapping[str, Any]) -> dict[str, str]:
     """
     rate = summary["images_per_second"]
     return {
-        "train": f"{100 * summary['train']['top1']:.1f}",
-        "test": f"{100 * summary['test']['top1']:.1f}",
+        "train": percent(summary["train"], "top1"),
+        "test": percent(summary["test"], "top1"),
         "images/s": "-" if rate is None else f"{rate:.0f}",
     }
+
+
+def percent(metrics: Mapping[str, Any], name: str) -> str:
+    """A fraction in per cent, with the standard deviation over seeds if there is one.
+
+    Args:
+      metrics: `NAME`, and perhaps `NAME_sd`.
+      name: of the metric.
+
+    Returns:
+      For example "77.1" or "77.1 ± 4.1".
+
+    Example:
+      >>> percent({"top1": 0.771, "top1_sd": 0.041}, "top1")
+      '77.1 ± 4.1'
+    """
+    spread = metrics.get(f"{name}_sd")
+    text = f"{100 * metrics[name]:.1f}"
+    return text if spread is None else f"{text} ± {100 * spread:.1f}"
 
 
 def accuracy_cells(
@@ -65,8 +117,8 @@ def accuracy_cells(
       Accuracies in per cent, by epsilon in steps of 1/255.
     """
     return {
-        f"ε={255 * row['epsilon']:.4g}/255": f"{100 * row['top1']:.1f}"
-        + (f" / {100 * row['top5']:.1f}" if top5 else "")
+        f"ε={255 * row['epsilon']:.4g}/255": percent(row, "top1")
+        + (f" / {percent(row, 'top5')}" if top5 else "")
         for row in rows
     }
 

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ssimjax import figures
 from ssimjax.data import Batch, Dataset, random_crop, random_flip
-from ssimjax.nn import QuickClassifier
+from ssimjax.nn import QuickClassifier, SSIMConv
 from ssimjax.training import named_key, sgd, total_steps
 
 MODELS = {"quick": QuickClassifier}
@@ -93,8 +95,12 @@ class Classification:
             gradients, state.opt_state, state.params
         )
         params = optax.apply_updates(state.params, updates)
-        top1 = (logits.argmax(-1) == labels).mean()
-        return State(params, model_state, opt_state), {"loss": loss, "top1": top1}
+        metrics = {
+            "loss": loss,
+            "top1": (logits.argmax(-1) == labels).mean(),
+            "gradient_norm": optax.tree.norm(gradients),
+        }
+        return State(params, model_state, opt_state), metrics
 
     def eval_step(self, state: State, batch: Batch) -> dict[str, Array]:
         """Sums over a batch of loss, top-1 and top-5 hits, and bad logits."""
@@ -113,6 +119,30 @@ class Classification:
         return {
             name: jnp.where(mask, value, 0).sum().astype(jnp.float32)
             for name, value in per_example.items()
+        }
+
+    def kernels(self, state: State) -> dict[str, np.ndarray]:
+        """The filters worth looking at, each `[kh, kw, c_in, c_out]`.
+
+        `first-layer`: the filters that see the image. `ssim`: those of the SSIM layer.
+        A network without such a layer lacks the entry.
+        """
+        modules = [module for _, module in nnx.iter_modules(self.model(state))]
+        found: dict[str, np.ndarray] = {}
+        if convolutions := [m for m in modules if isinstance(m, nnx.Conv)]:
+            # Images have fewer channels than any feature map.
+            first = min(convolutions, key=lambda module: module.in_features)
+            found["first-layer"] = np.asarray(first.kernel[...])
+        for module in modules:
+            if isinstance(module, SSIMConv):
+                found["ssim"] = np.asarray(module.filters[...])
+        return found
+
+    def pictures(self, state: State) -> dict[str, np.ndarray]:
+        """The kernels as images, for TensorBoard."""
+        return {
+            f"kernels/{layer}": figures.tiled(filters)
+            for layer, filters in self.kernels(state).items()
         }
 
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from etils import epath
-from flax import nnx
 
 from ssimjax import figures
-from ssimjax.nn import SSIMConv
 from ssimjax.tasks.run import Run
 from ssimjax.training import Row
 
 
 def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath.Path]:
     """Draws the training curves of all runs in one picture, and the kernels of each.
+
+    Of several seeds, the kernels are those of the first.
 
     Args:
       runs: trained classifiers, by the name to print.
@@ -28,7 +27,7 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
     figures.training_curves({n: run.history for n, run in runs.items()}, curves)
     paths = [curves]
     for name, run in runs.items():
-        for layer, filters in kernels(run).items():
+        for layer, filters in run.task.kernels(run.states()[0]).items():
             path = folder / f"{name}-{layer}-kernels.png"
             height, width, channels, count = filters.shape
             figures.kernels(
@@ -57,23 +56,3 @@ def draw_attack(
     path = epath.Path(folder) / "accuracy-against-epsilon.png"
     figures.accuracy_against_epsilon(tables, path, chance=1 / classes)
     return path
-
-
-def kernels(run: Run) -> dict[str, np.ndarray]:
-    """The filters worth looking at.
-
-    Args:
-      run: a trained classifier.
-
-    Returns:
-      `first-layer`: the filters that see the image. `ssim`: those of the SSIM layer.
-      Each `[kh, kw, c_in, c_out]`; a network without such a layer lacks the entry.
-    """
-    channels = run.dataset.train.images.shape[-1]
-    found: dict[str, np.ndarray] = {}
-    for _, module in nnx.iter_modules(run.task.model(run.state)):
-        if isinstance(module, SSIMConv):
-            found["ssim"] = np.asarray(module.filters[...])
-        elif isinstance(module, nnx.Conv) and module.in_features == channels:
-            found["first-layer"] = np.asarray(module.kernel[...])
-    return found

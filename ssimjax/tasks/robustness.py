@@ -10,7 +10,7 @@ from ssimjax.attacks import fgsm
 from ssimjax.data import Arrays, Batch
 from ssimjax.tasks.classification import Classification, State, as_floats
 from ssimjax.tasks.run import Run
-from ssimjax.training import Row, data_mesh, evaluator
+from ssimjax.training import Row, data_mesh, evaluator, with_spread
 
 
 def fgsm_accuracy(
@@ -29,8 +29,8 @@ def fgsm_accuracy(
       examples: how many examples of each split, spread evenly; all if None.
 
     Returns:
-      A row per split and epsilon: `split`, `epsilon`, `top1`, `top5` (fractions),
-      `examples`.
+      A row per split and epsilon: `split`, `epsilon`, `top1`, `top5` (fractions; of
+      several seeds the mean, with `top1_sd`, `top1_each` and so on), `examples`.
 
     Raises:
       FloatingPointError: if a logit is not finite. A broken model is not robust.
@@ -51,20 +51,27 @@ def fgsm_accuracy(
         mesh=data_mesh(),
         batch_size=run.config.training.eval_batch_size,
     )
+    states = run.states()
     rows = []
     for split in splits:
         arrays = _spread(getattr(run.dataset, split), examples)
         for epsilon in epsilons:
-            metrics = evaluate((run.state, jnp.float32(epsilon)), arrays)
-            if metrics["nonfinite"]:
+            each = [evaluate((s, jnp.float32(epsilon)), arrays) for s in states]
+            broken = max(metrics["nonfinite"] for metrics in each)
+            if broken:
                 raise FloatingPointError(
-                    f"logits are not finite for {metrics['nonfinite']:.2%} of the "
-                    f"{split} examples at epsilon {epsilon}"
+                    f"logits are not finite for {broken:.2%} of the {split} examples "
+                    f"at epsilon {epsilon}"
                 )
-            accuracies = {"top1": metrics["top1"], "top5": metrics["top5"]}
+            accuracies = {
+                name: np.array([metrics[name] for metrics in each])
+                for name in ("top1", "top5")
+            }
+            if len(states) == 1:
+                accuracies = {name: values[0] for name, values in accuracies.items()}
             rows.append(
                 {"split": split, "epsilon": epsilon}
-                | accuracies
+                | with_spread(accuracies)
                 | {"examples": len(arrays)}
             )
     return rows

@@ -1,14 +1,17 @@
 """From a config to a trained model, and back from its folder."""
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+from absl import logging
 from etils import epath
 
 from ssimjax import training
 from ssimjax.data import Dataset, checked_dataset, open_dataset
+from ssimjax.tables import parameter_table
 from ssimjax.tasks import classification
 from ssimjax.tasks.classification import Classification
 
@@ -22,7 +25,8 @@ class Run(NamedTuple):
       config: the config.
       dataset: what it was trained and tested on.
       task: the task, whose `model(state)` is the trained Flax module.
-      state: the task's state after the last step.
+      state: the task's state after the last step; with several seeds, all arrays have a
+        leading axis of them.
       history: rows of metrics, oldest first.
       summary: final metrics and costs.
     """
@@ -34,12 +38,21 @@ class Run(NamedTuple):
     history: list[training.Row]
     summary: dict[str, Any]
 
+    def states(self) -> list[Any]:
+        """The state of each seed, as if it had been trained alone."""
+        seeds = self.config.seeds
+        if seeds == 1:
+            return [self.state]
+        leaves, structure = jax.tree.flatten(self.state)
+        return [structure.unflatten([leaf[i] for leaf in leaves]) for i in range(seeds)]
+
 
 def train(
     config: ml_collections.ConfigDict,
     workdir: epath.PathLike | None = None,
     *,
     data: Dataset | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Run:
     """Trains what a config describes; continues or returns what the folder holds.
 
@@ -47,6 +60,7 @@ def train(
       config: the config.
       workdir: folder for checkpoints, metrics and pictures; nothing is written if None.
       data: examples to use instead of those that the config names.
+      report: called, in the main process, with sentences worth printing.
 
     Returns:
       The run. If the folder holds the finished run of this config, that run.
@@ -54,26 +68,30 @@ def train(
     Raises:
       FileExistsError: if the folder holds a run of another config.
       FileNotFoundError: if the data are not there.
+      FloatingPointError: if a loss or a gradient is not finite.
       OSError: if the folder cannot be written.
+      Preempted: if SIGTERM came; the state is saved, and the same call continues.
       ValueError: if a value of the config is out of its range.
     """
-    folder = None if workdir is None else training.claim(workdir, config)
+    options = training.Options(**config.training)
+    folder = None
+    if workdir is not None:
+        folder = training.claim(workdir, config, free=training.FREE_KEYS)
     if folder is not None and (folder / "summary.json").exists():
         return load(folder, data=data)
-    dataset, task = _build(config, data)
-    options = config.training
+    dataset, task = _build(config, data, folder)
+    if training.is_main():
+        state = jax.eval_shape(task.init, jax.random.key(0))
+        report(parameter_table(state.params))
     fitted = training.fit(
         task,
         dataset,
+        options,
         seed=config.seed,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        eval_batch_size=options.eval_batch_size,
-        log_every=options.log_every,
-        eval_every=options.eval_every,
-        checkpoint_every=options.checkpoint_every,
-        keep_checkpoints=options.keep_checkpoints,
+        seeds=config.seeds,
+        mesh_shape=tuple(config.mesh) or None,
         workdir=folder,
+        report=report,
     )
     return Run(config, dataset, task, *fitted)
 
@@ -94,30 +112,41 @@ def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
     """
     folder = epath.Path(workdir)
     config = training.read_config(folder)
-    dataset, task = _build(config, data)
-    like = jax.jit(task.init)(jax.random.key(0))
-    like = training.replicate(like, training.data_mesh())
-    with training.Checkpoints(
-        folder / "checkpoints", keep=config.training.keep_checkpoints
-    ) as checkpoints:
-        if checkpoints.latest is None:
-            raise FileNotFoundError(f"workdir {folder} holds no checkpoint yet")
-        state = checkpoints.restore(checkpoints.latest, like)
+    dataset, task = _build(config, data, folder)
+    like = training.Program(
+        task.init,
+        task.train_step,
+        seeds=range(config.seed, config.seed + config.seeds),
+        mesh=training.data_mesh(replicas=config.seeds),
+        skip_nonfinite=False,
+    ).initial_state()
+    nothing = FileNotFoundError(f"workdir {folder} holds no checkpoint yet")
+    if not (folder / "checkpoints").exists():
+        raise nothing
+    with training.Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
+        found = checkpoints.restore(like, report=logging.warning)
+    if found is None:
+        raise nothing
     summary = folder / "summary.json"
     return Run(
         config=config,
         dataset=dataset,
         task=task,
-        state=state,
+        state=found[1],
         history=training.read_rows(folder / "metrics.jsonl"),
         summary=json.loads(summary.read_text()) if summary.exists() else {},
     )
 
 
 def _build(
-    config: ml_collections.ConfigDict, data: Dataset | None
+    config: ml_collections.ConfigDict, data: Dataset | None, folder: epath.Path | None
 ) -> tuple[Dataset, Classification]:
     if config.task not in TASKS:
         raise ValueError(f"task must be one of {sorted(TASKS)}, got {config.task!r}")
-    dataset = open_dataset(config.data) if data is None else checked_dataset(data)
+    if data is None:
+        # Beside the run, where the next one finds it.
+        beside = None if folder is None else folder.parent / "data-cache"
+        dataset = open_dataset(config.data, cache_dir=beside)
+    else:
+        dataset = checked_dataset(data)
     return dataset, TASKS[config.task](config, dataset)

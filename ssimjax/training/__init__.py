@@ -7,11 +7,15 @@ from ssimjax.training.loop import Task as Task
 from ssimjax.training.loop import evaluator as evaluator
 from ssimjax.training.loop import fit as fit
 from ssimjax.training.loop import total_steps as total_steps
+from ssimjax.training.loop import with_spread as with_spread
 from ssimjax.training.mesh import data_mesh as data_mesh
-from ssimjax.training.mesh import replicate as replicate
-from ssimjax.training.mesh import shard_batch as shard_batch
 from ssimjax.training.metrics import Row as Row
 from ssimjax.training.metrics import read_rows as read_rows
 from ssimjax.training.optimizers import sgd as sgd
+from ssimjax.training.options import FREE_KEYS as FREE_KEYS
+from ssimjax.training.options import Options as Options
+from ssimjax.training.preemption import Preempted as Preempted
+from ssimjax.training.processes import is_main as is_main
+from ssimjax.training.program import Program as Program
 from ssimjax.training.workdir import claim as claim
 from ssimjax.training.workdir import read_config as read_config

@@ -1,10 +1,13 @@
 """Checkpoints of a training state, by Orbax."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
+
+from ssimjax.training.processes import all_agree, barrier, is_main
 
 
 class Checkpoints:
@@ -13,17 +16,50 @@ class Checkpoints:
     Use as a context manager: leaving it waits for the last save.
     """
 
-    def __init__(self, folder: epath.PathLike, *, keep: int):
+    def __init__(
+        self,
+        folder: epath.PathLike,
+        *,
+        keep: int = 1,
+        keep_every: int | None = None,
+        keep_best: str | None = None,
+        read_only: bool = False,
+    ):
         """Opens the folder, creating it if necessary.
 
         Args:
           folder: where the checkpoints are.
           keep: how many of the newest are kept, >= 1.
+          keep_every: those of multiples of so many steps are kept, too.
+          keep_best: "max NAME" or "min NAME" keeps, too, the one whose metric of that
+            name is the largest or the smallest.
+          read_only: whether to change nothing, for a run may be writing.
         """
+        self._read_only = read_only
+        policies: list[Any] = [ocp.checkpoint_managers.LatestN(keep)]
+        if keep_every is not None:
+            policies.append(ocp.checkpoint_managers.EveryNSteps(keep_every))
+        self._metric: str | None = None
+        if keep_best is not None:
+            direction, name = parse_best(keep_best)
+            self._metric = name
+            policies.append(
+                ocp.checkpoint_managers.BestN(
+                    get_metric_fn=lambda metrics: metrics[name],
+                    reverse=direction == "min",
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        self._folder = epath.Path(folder).resolve()
         self._manager = ocp.CheckpointManager(
-            epath.Path(folder).resolve(),
+            self._folder,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, cleanup_tmp_directories=True
+                preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(
+                    policies
+                ),
+                cleanup_tmp_directories=not read_only,
+                create=not read_only,
             ),
         )
 
@@ -31,33 +67,156 @@ class Checkpoints:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._manager.wait_until_finished()
-        self._manager.close()
+        try:
+            self._manager.wait_until_finished()
+        finally:
+            self._manager.close()
 
     @property
     def latest(self) -> int | None:
         """Step of the newest complete checkpoint, None if there is none."""
         return self._manager.latest_step()
 
-    def save(self, step: int, state: Any) -> None:
+    def save(
+        self,
+        step: int,
+        state: Any,
+        *,
+        notes: Any = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
         """Starts to write the state after `step` steps; once per step.
 
         Args:
           step: number of steps taken.
           state: a tree of arrays.
-        """
-        if step != self.latest:
-            self._manager.save(step, args=ocp.args.StandardSave(state))
+          notes: anything JSON can hold that belongs to this step.
+          metrics: of the evaluation at this step, if there was one.
 
-    def restore(self, step: int, like: Any) -> Any:
-        """Reads a state.
+        Raises:
+          OSError: if this or the previous checkpoint could not be written.
+        """
+        if step == self.latest:
+            return
+        judged = None
+        if self._metric is not None and metrics is not None:
+            if self._metric not in metrics:
+                raise ValueError(
+                    f"keep_best names {self._metric!r}, but the metrics are "
+                    f"{', '.join(metrics)}"
+                )
+            judged = {self._metric: float(metrics[self._metric])}
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
+                ),
+                metrics=judged,
+            )
+        except Exception as error:  # Of many kinds, from threads that write.
+            raise OSError(
+                f"checkpoint {self._folder / str(step)} or the one before it could not "
+                f"be written: {error}"
+            ) from error
+
+    def finish(self) -> None:
+        """Waits until all is written.
+
+        Raises:
+          OSError: if it could not be.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise OSError(
+                f"the last checkpoint in {self._folder} could not be written: {error}"
+            ) from error
+
+    def restore(
+        self, like: Any, *, report: Callable[[str], None]
+    ) -> tuple[int, Any, Any] | None:
+        """Reads the newest state that can be read.
+
+        Those newer than it are broken: they are reported and, unless only reading, set
+        aside as `broken-STEP`.
 
         Args:
-          step: number of steps taken when it was saved.
           like: a tree of arrays with the structure, shapes and shardings wanted.
+          report: called with a sentence for every broken checkpoint.
 
         Returns:
-          The state.
+          The number of steps taken, the state and the notes; None if there is no
+          checkpoint.
+
+        Raises:
+          ValueError: if there are checkpoints, and none can be read.
         """
         abstract = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
-        return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        errors: dict[int, Exception] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            found: Any = None
+            try:
+                found = self._manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(abstract),
+                        notes=ocp.args.JsonRestore(),
+                    ),
+                )
+            except Exception as error:  # Of many kinds: any file may be damaged.
+                errors[step] = error
+            if all_agree(step not in errors):
+                self._set_aside(errors, report)
+                return step, found["state"], found["notes"]
+            errors.setdefault(step, RuntimeError("another process could not read it"))
+        if errors:
+            newest = max(errors)
+            raise ValueError(
+                f"no checkpoint in {self._folder} can be read; the newest, {newest}, "
+                f"fails with: {_in_short(errors[newest])}"
+            )
+        return None
+
+    def _set_aside(
+        self, errors: Mapping[int, Exception], report: Callable[[str], None]
+    ) -> None:
+        for step, error in errors.items():
+            path = self._folder / str(step)
+            report(f"checkpoint {path} is broken and not used: {_in_short(error)}")
+            if is_main() and not self._read_only:
+                aside = self._folder / f"broken-{step}"
+                if aside.exists():
+                    aside.rmtree()
+                path.rename(aside)
+        if errors and not self._read_only:
+            barrier("broken checkpoints are set aside")
+            self._manager.reload()
+
+
+def parse_best(text: str) -> tuple[str, str]:
+    """Direction and name of "max NAME" or "min NAME".
+
+    Args:
+      text: the rule.
+
+    Returns:
+      "max" or "min", and the metric's name.
+
+    Raises:
+      ValueError: if it is neither.
+
+    Example:
+      >>> parse_best("max top1")
+      ('max', 'top1')
+    """
+    direction, _, name = text.partition(" ")
+    if direction not in ("max", "min") or not name:
+        raise ValueError(
+            f"keep_best must be 'max METRIC' or 'min METRIC', got {text!r}"
+        )
+    return direction, name
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"

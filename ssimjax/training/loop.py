@@ -3,24 +3,32 @@
 import contextlib
 import json
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import filelock
 import jax
-import jax.numpy as jnp
+import numpy as np
 from etils import epath
-from jax.sharding import Mesh
-from jaxtyping import Array, PRNGKeyArray
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import PRNGKeyArray
 from tqdm import tqdm
 
-from ssimjax.data import Arrays, Batch, Dataset, eval_batches, train_batch
+from ssimjax.data import Arrays, Batch, Dataset, eval_batches, gather, read_ahead
 from ssimjax.training.checkpoints import Checkpoints
-from ssimjax.training.keys import named_key
-from ssimjax.training.mesh import check_batch_size, data_mesh, replicate, shard_batch
+from ssimjax.training.clock import Clock
+from ssimjax.training.mesh import check_batch_size, data_mesh
 from ssimjax.training.metrics import History, Row
+from ssimjax.training.options import Options
+from ssimjax.training.preemption import Notice, Preempted
+from ssimjax.training.processes import barrier, is_main
+from ssimjax.training.program import Metrics, Program, over_seeds
+from ssimjax.training.workdir import write_whole
 
-Metrics = Mapping[str, Array]
+Report = Callable[[str], None]
+Evaluate = Callable[[Any, Arrays], dict[str, Any]]
 
 
 @runtime_checkable
@@ -47,7 +55,20 @@ class Task(Evaluable, Protocol):
     def train_step(
         self, key: PRNGKeyArray, state: Any, batch: Batch, /
     ) -> tuple[Any, Metrics]:
-        """The state after one step, and means over the batch, `loss` among them."""
+        """The state after one step, and means over the batch, `loss` among them.
+
+        A metric that is not finite marks the step as failed; a task that reports the
+        norm of its gradient has it watched, too.
+        """
+        ...
+
+
+@runtime_checkable
+class Pictured(Protocol):
+    """A task whose state can be looked at."""
+
+    def pictures(self, state: Any, /) -> Mapping[str, np.ndarray]:
+        """Images `[h, w, c]` in [0, 1], by name."""
         ...
 
 
@@ -55,7 +76,8 @@ class Fitted(NamedTuple):
     """What training leaves behind.
 
     Attributes:
-      state: the task's state after the last step.
+      state: the task's state after the last step; with several seeds, all arrays have a
+        leading axis of them.
       history: rows of metrics, oldest first.
       summary: final metrics and costs.
     """
@@ -68,144 +90,329 @@ class Fitted(NamedTuple):
 def fit(
     task: Task,
     dataset: Dataset,
+    options: Options,
     *,
     seed: int,
-    epochs: float,
-    batch_size: int,
-    eval_batch_size: int,
-    log_every: int,
-    eval_every: int,
-    checkpoint_every: int,
-    keep_checkpoints: int = 2,
+    seeds: int = 1,
+    mesh_shape: Sequence[int] | None = None,
     workdir: epath.Path | None = None,
+    report: Report = lambda text: None,
 ) -> Fitted:
     """Trains a task, or continues where a killed run has left its last checkpoint.
 
     Step k of a run sees the batch and the key of step k, whatever happened before:
-    both are functions of the seed and k.
+    both are functions of the seed and k. With several seeds, replica i is the run of
+    seed + i, and all replicas are one program.
 
     Args:
       task: what to train.
       dataset: what to train on, and to evaluate on.
+      options: how long, and what is kept.
       seed: of everything random.
-      epochs: passes over the training examples; may be a fraction.
-      batch_size: examples per step, over all devices.
-      eval_batch_size: examples per evaluation step, over all devices.
-      log_every: steps between rows of training metrics.
-      eval_every: steps between evaluations on the test split.
-      checkpoint_every: steps between checkpoints.
-      keep_checkpoints: how many of the newest checkpoints are kept.
+      seeds: number of replicas, each initialised and shuffled by itself.
+      mesh_shape: of `data_mesh`.
       workdir: the run's folder; nothing is written if None.
+      report: called, in the main process, with sentences worth printing.
 
     Returns:
       The trained state, its history and its summary.
 
     Raises:
-      ValueError: if a batch size is not a multiple of the number of devices, or a
-        number of steps is not positive.
-      FloatingPointError: if the loss is not finite.
+      ValueError: if a batch size does not fit the devices, or no checkpoint of the
+        folder can be read.
+      FloatingPointError: if a metric of a step is not finite, unless the options say to
+        skip such steps.
+      OSError: if the folder cannot be written.
+      Preempted: after SIGTERM, with the state saved.
     """
-    for name, value in {
-        "epochs": epochs,
-        "log_every": log_every,
-        "eval_every": eval_every,
-        "checkpoint_every": checkpoint_every,
-        "keep_checkpoints": keep_checkpoints,
-    }.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value}")
-    mesh = data_mesh()
-    check_batch_size("batch_size", batch_size, mesh)
-    check_batch_size("eval_batch_size", eval_batch_size, mesh)
-    length = len(dataset.train)
-    steps = total_steps(length, epochs=epochs, batch_size=batch_size)
-    root = jax.random.key(seed)
-    train_key = named_key(root, "train")
+    if seeds < 1:
+        raise ValueError(f"seeds must be >= 1, got {seeds}")
+    mesh = data_mesh(replicas=seeds, shape=mesh_shape)
+    check_batch_size("batch_size", options.batch_size, mesh)
+    check_batch_size("eval_batch_size", options.eval_batch_size, mesh)
+    say = report if is_main() else lambda text: None
+    program = Program(
+        task.init,
+        task.train_step,
+        seeds=range(seed, seed + seeds),
+        mesh=mesh,
+        skip_nonfinite=options.nonfinite == "skip",
+    )
+    evaluate = evaluator(
+        task,
+        mesh=mesh,
+        batch_size=options.eval_batch_size,
+        replicas=seeds if seeds > 1 else None,
+    )
+    with contextlib.ExitStack() as stack:
+        checkpoints = None
+        if workdir is not None:
+            stack.enter_context(_alone_in(workdir))
+            checkpoints = stack.enter_context(
+                Checkpoints(
+                    workdir / "checkpoints",
+                    keep=options.keep_checkpoints,
+                    keep_every=options.keep_every,
+                    keep_best=options.keep_best,
+                )
+            )
+        start, state, since_row = 0, program.initial_state(), None
+        if checkpoints is not None:
+            found = checkpoints.restore(state, report=say)
+            start, state, since_row = found or (start, state, since_row)
+        if start:
+            say(f"Continuing after step {start}.")
+        history = stack.enter_context(History(workdir, start=start, write=is_main()))
+        run = _Run(
+            task,
+            dataset,
+            options,
+            program,
+            evaluate,
+            checkpoints,
+            history,
+            seeds=seeds,
+            workdir=workdir,
+            report=say,
+        )
+        state = run.train(state, start, since_row)
+        summary = {
+            "steps": run.steps,
+            "continued_from": start,
+            "seeds": list(range(seed, seed + seeds)),
+            "train": with_spread(evaluate(state, dataset.train)),
+            "test": with_spread(evaluate(state, dataset.test)),
+            "images_per_second": run.clock.rate,
+            "compile_seconds": program.compile_seconds,
+            "memory_bytes": program.memory_bytes,
+            "device": f"{mesh.devices.size} x {mesh.devices.flat[0].device_kind}",
+        }
+        if checkpoints is not None:
+            checkpoints.finish()
+        if workdir is not None:
+            if is_main():
+                text = json.dumps(summary, indent=2) + "\n"
+                write_whole(workdir / "summary.json", text)
+            barrier("summary is written")
+    return Fitted(state, history.rows, summary)
 
-    def step_with_key(state: Any, batch: Batch, step: Array) -> tuple[Any, Metrics]:
-        return task.train_step(jax.random.fold_in(train_key, step), state, batch)
 
-    train_step = jax.jit(step_with_key, donate_argnums=0)
-    evaluate = evaluator(task, mesh=mesh, batch_size=eval_batch_size)
-    state = replicate(jax.jit(task.init)(named_key(root, "init")), mesh)
+class _Run:
+    """The steps of one run, and what is due between them."""
 
-    with (
-        contextlib.nullcontext()
-        if workdir is None
-        else Checkpoints(workdir / "checkpoints", keep=keep_checkpoints)
-    ) as checkpoints:
-        start = 0
-        if checkpoints is not None and checkpoints.latest is not None:
-            start = checkpoints.latest
-            state = checkpoints.restore(start, state)
-        clock = _Clock()
+    def __init__(
+        self,
+        task: Task,
+        dataset: Dataset,
+        options: Options,
+        program: Program,
+        evaluate: Evaluate,
+        checkpoints: Checkpoints | None,
+        history: History,
+        *,
+        seeds: int,
+        workdir: epath.Path | None,
+        report: Report,
+    ):
+        self._task, self._dataset, self._options = task, dataset, options
+        self._program, self._evaluate = program, evaluate
+        self._checkpoints, self._history = checkpoints, history
+        self._seeds, self._workdir, self._report = seeds, workdir, report
+        self._length = len(dataset.train)
+        self.steps = total_steps(
+            self._length, epochs=options.epochs, batch_size=options.batch_size
+        )
+        self.clock = Clock()
+
+    def train(self, state: Any, start: int, since_row: Any) -> Any:
+        """All steps from `start` on; `since_row` are metrics of steps without a row."""
+        options, clock = self._options, self.clock
+        recent: list[Any] = []
+        if since_row:
+            recent.append({name: np.array(value) for name, value in since_row.items()})
+        parts = list(_parts(start, self.steps, options))
         with (
-            History(workdir, start=start) as history,
+            Notice() as notice,
+            _Profile(options.profile_steps, self._workdir) as profile,
             tqdm(
-                total=steps * batch_size,
-                initial=start * batch_size,
+                total=self.steps * self._images_per_step,
+                initial=start * self._images_per_step,
                 unit="image",
                 unit_scale=True,
-                disable=None,  # Quiet where the output is no terminal.
+                # Quiet where the output is no terminal.
+                disable=None if is_main() else True,
             ) as bar,
         ):
-            recent: list[Metrics] = []
+            loaded = read_ahead(self._load, parts)
             clock.resume()
-            for step in range(start, steps):
-                batch = train_batch(
-                    dataset.train, step=step, batch_size=batch_size, seed=seed
-                )
-                state, metrics = train_step(
-                    state, shard_batch(batch, mesh), jnp.asarray(step)
-                )
-                recent.append(metrics)
-                if step == start:
-                    clock.compiled(metrics)
+            for tick, (part, batches) in enumerate(zip(parts, loaded)):
+                profile.before(part)
+                if self._program.is_compiled(len(part)):
+                    state, metrics = self._program(state, batches, part.start)
+                    clock.images += len(part) * self._images_per_step
                 else:
-                    clock.steps += 1
-                done = step + 1
-                epoch = done * batch_size / length
-                if done % log_every == 0 or done == steps:
-                    means = _means(recent)
                     clock.pause()
-                    if not math.isfinite(means["loss"]):
-                        saved = checkpoints and checkpoints.latest
-                        raise FloatingPointError(
-                            f"loss is {means['loss']} within the {len(recent)} steps "
-                            f"before step {done}; last checkpoint: step {saved}"
-                        )
-                    recent = []
-                    history.add(step=done, epoch=epoch, split="train", metrics=means)
-                    bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()})
+                    state, metrics = self._program(state, batches, part.start)
+                    jax.block_until_ready(metrics)
                     clock.resume()
-                bar.update(batch_size)
-                if done % eval_every == 0 or done == steps:
-                    jax.block_until_ready(state)
-                    clock.pause()
-                    history.add(
-                        step=done,
-                        epoch=epoch,
-                        split="test",
-                        metrics=evaluate(state, dataset.test),
+                recent.append(metrics)
+                # The host runs no further ahead of the devices.
+                jax.block_until_ready(recent[max(0, len(recent) - 3)])
+                profile.after(part, metrics)
+                bar.update(len(part) * self._images_per_step)
+
+                done = part.stop
+                stopping = notice.reached(tick)
+                log, evaluate, save = (
+                    done % every == 0 or done == self.steps
+                    for every in (
+                        options.log_every,
+                        options.eval_every,
+                        options.checkpoint_every,
                     )
-                    clock.resume()
-                if checkpoints is not None and done % checkpoint_every == 0:
-                    checkpoints.save(done, state)
-            if checkpoints is not None:
-                checkpoints.save(steps, state)
-            summary = {
-                "steps": steps,
-                "continued_from": start,
-                "train": evaluate(state, dataset.train),
-                "test": evaluate(state, dataset.test),
-                "images_per_second": clock.rate(batch_size),
-                "compile_seconds": clock.compile_seconds,
-                "device": f"{mesh.devices.size} x {mesh.devices.flat[0].device_kind}",
-            }
-            rows = history.rows
-    if workdir is not None:
-        (workdir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    return Fitted(state, rows, summary)
+                )
+                evaluate |= save and options.keep_best is not None
+                if not (log or evaluate or save or stopping):
+                    continue
+                values = self._checked(recent, done)
+                clock.pause()
+                if log:
+                    row = with_spread(_means(values))
+                    if options.nonfinite == "skip":
+                        row["skipped"] = int((~values["finite"]).sum())
+                    self._add_row("train", done, row)
+                    bar.set_postfix(loss=f"{row['loss']:.3f}")
+                    recent, values = [], {}
+                results = None
+                if evaluate:
+                    results = with_spread(self._evaluate(state, self._dataset.test))
+                    self._add_row("test", done, results)
+                    self._visualise(state, done)
+                if self._checkpoints is not None and (save or stopping):
+                    notes = {name: value.tolist() for name, value in values.items()}
+                    self._checkpoints.save(done, state, notes=notes, metrics=results)
+                if stopping and done < self.steps:
+                    if self._checkpoints is not None:
+                        self._checkpoints.finish()
+                    raise Preempted(done, self._workdir)
+                clock.resume()
+            clock.pause()
+        return state
+
+    @property
+    def _images_per_step(self) -> int:
+        return self._options.batch_size * self._seeds
+
+    def _load(self, part: range) -> Batch:
+        """The batches of some steps, on the devices."""
+        return gather(
+            self._dataset.train,
+            self._indices(part),
+            sharding=self._program.batch_sharding,
+        )
+
+    def _indices(self, part: range) -> np.ndarray:
+        return self._program.indices(
+            part, batch_size=self._options.batch_size, length=self._length
+        )
+
+    def _add_row(self, split: str, done: int, metrics: Mapping[str, Any]) -> None:
+        self._history.add(
+            step=done,
+            epoch=done * self._options.batch_size / self._length,
+            split=split,
+            metrics=metrics,
+        )
+
+    def _checked(self, recent: Sequence[Any], done: int) -> dict[str, np.ndarray]:
+        """Metrics of the steps since the last row; raises at the first bad one."""
+        values = jax.tree.map(
+            lambda *parts: np.concatenate(parts), *jax.device_get(list(recent))
+        )
+        finite = values["finite"]
+        if finite.all() or self._options.nonfinite == "skip":
+            return values
+        count = len(finite)
+        row = int(np.argmin(finite.reshape(count, -1).all(1)))
+        step = done - count + row
+        bad = [k for k, v in values.items() if not np.isfinite(v[row]).all()]
+        saved = self._checkpoints and self._checkpoints.latest
+        where = self._dump(step)
+        raise FloatingPointError(
+            f"{' and '.join(f'{name} is {_shown(values[name][row])}' for name in bad)} "
+            f"at step {step + 1}; last checkpoint: step {saved}"
+            + (f"; the batch is in {where}" if where else "")
+            + "; training.nonfinite='skip' leaves such steps out"
+        )
+
+    def _dump(self, step: int) -> epath.Path | None:
+        """Writes the batch of a step."""
+        if self._workdir is None or not is_main():
+            return None
+        indices = self._indices(range(step, step + 1))[0]
+        path = self._workdir / f"batch-of-step-{step + 1}.npz"
+        with path.open("wb") as file:
+            np.savez(file, index=indices, **gather(self._dataset.train, indices))
+        return path
+
+    def _visualise(self, state: Any, done: int) -> None:
+        """Histograms of parameters and the task's pictures, for TensorBoard."""
+        local = all(leaf.is_fully_addressable for leaf in jax.tree.leaves(state))
+        if not (self._options.visualise and is_main() and local):
+            return
+        leaves = jax.tree_util.tree_leaves_with_path(getattr(state, "params", state))
+        self._history.add_histograms(
+            done,
+            {
+                jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+                for path, leaf in leaves
+            },
+        )
+        if isinstance(self._task, Pictured):
+            first = (
+                jax.tree.map(lambda leaf: leaf[0], state) if self._seeds > 1 else state
+            )
+            self._history.add_images(done, self._task.pictures(first))
+
+
+class _Profile:
+    """Traces some steps with `jax.profiler` into the folder `profile` of a run."""
+
+    def __init__(self, steps: Sequence[int], workdir: epath.Path | None):
+        self._steps, self._workdir = steps, workdir
+        self._running = False
+
+    def __enter__(self) -> "_Profile":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._running:
+            jax.profiler.stop_trace()
+
+    def before(self, part: range) -> None:
+        if self._steps and self._workdir and self._steps[0] == part.start + 1:
+            jax.profiler.start_trace(str(self._workdir / "profile"))
+            self._running = True
+
+    def after(self, part: range, metrics: Metrics) -> None:
+        if self._running and part.stop >= self._steps[1]:
+            jax.block_until_ready(metrics)
+            jax.profiler.stop_trace()
+            self._running = False
+
+
+def _parts(start: int, steps: int, options: Options) -> Iterator[range]:
+    """The steps that are one call each: as many as wished, or one up to what is due."""
+    periods = [options.log_every, options.eval_every, options.checkpoint_every]
+    profiled = options.profile_steps
+    marks = [profiled[0] - 1, profiled[1]] if profiled else []
+    while start < steps:
+        due = [(start // period + 1) * period for period in periods]
+        due += [mark for mark in marks if mark > start]
+        whole = start + options.steps_per_dispatch
+        stop = whole if whole <= min(*due, steps) else start + 1
+        yield range(start, stop)
+        start = stop
 
 
 def total_steps(length: int, *, epochs: float, batch_size: int) -> int:
@@ -227,58 +434,101 @@ def total_steps(length: int, *, epochs: float, batch_size: int) -> int:
 
 
 def evaluator(
-    task: Evaluable, *, mesh: Mesh, batch_size: int
-) -> Callable[[Any, Arrays], dict[str, float]]:
+    task: Evaluable, *, mesh: Mesh, batch_size: int, replicas: int | None = None
+) -> Evaluate:
     """A function that evaluates states of a task, compiled once.
 
     Args:
       task: the task.
       mesh: the devices.
       batch_size: examples per evaluation step, over all devices.
+      replicas: length of the leading axis of states that hold several seeds.
 
     Returns:
       A function of a state and examples: means of the task's sums over the examples,
-      each of which counts exactly once.
+      each of which counts exactly once. Numbers, or arrays `[replicas]`.
     """
-    eval_step = jax.jit(task.eval_step)
+    eval_step = task.eval_step
+    if replicas is not None:
+        eval_step = over_seeds(eval_step, mesh, (0, None))
+    eval_step = jax.jit(eval_step, out_shardings=NamedSharding(mesh, P()))
+    sharding = NamedSharding(mesh, P("data"))
 
-    def evaluate(state: Any, arrays: Arrays) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        for batch in eval_batches(arrays, batch_size=batch_size):
-            for name, value in eval_step(state, shard_batch(batch, mesh)).items():
-                sums[name] = sums.get(name, 0.0) + float(value)
+    def evaluate(state: Any, arrays: Arrays) -> dict[str, Any]:
+        sums: dict[str, Any] = {}
+        waiting: deque[Metrics] = deque()
+
+        def take() -> None:
+            for name, value in jax.device_get(waiting.popleft()).items():
+                sums[name] = sums.get(name, 0.0) + np.asarray(value, np.float64)
+
+        batches = eval_batches(arrays, batch_size=batch_size, sharding=sharding)
+        for batch in batches:
+            waiting.append(eval_step(state, batch))
+            if len(waiting) > 2:
+                take()
+        while waiting:
+            take()
         count = sums.pop("count")
-        return {name: value / count for name, value in sums.items()}
+        means = {name: value / count for name, value in sums.items()}
+        return means if replicas else {k: float(v) for k, v in means.items()}
 
     return evaluate
 
 
-def _means(recent: list[Metrics]) -> dict[str, float]:
-    values = jax.device_get(recent)
-    return {k: float(sum(v[k] for v in values) / len(values)) for k in values[0]}
+def _means(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Means over the finite steps: numbers, or arrays `[seeds]`."""
+    finite = values["finite"]
+    count = finite.sum(0)
+    return {
+        name: np.where(finite, value, 0).sum(0, dtype=np.float64)
+        / np.where(count, count, np.nan)
+        for name, value in values.items()
+        if name != "finite"
+    }
 
 
-class _Clock:
-    """Seconds of training alone: no compilation, no evaluation."""
+def with_spread(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics for JSON: of several seeds the mean, the standard deviation and each.
 
-    def __init__(self):
-        self.compile_seconds = 0.0
-        self.steps = 0
-        self._seconds = 0.0
-        self._since = 0.0
+    Args:
+      metrics: numbers, or arrays `[seeds]`, by name.
 
-    def resume(self) -> None:
-        self._since = time.perf_counter()
+    Returns:
+      `NAME`, and of arrays also `NAME_sd` (of the sample, n - 1) and `NAME_each`.
 
-    def pause(self) -> None:
-        self._seconds += time.perf_counter() - self._since
+    Example:
+      >>> with_spread({"top1": np.array([0.25, 0.75])})["top1"]
+      0.5
+    """
+    row: dict[str, Any] = {}
+    for name, value in metrics.items():
+        row[name] = float(np.mean(value))
+        if np.ndim(value):
+            row[f"{name}_sd"] = float(np.std(value, ddof=1))
+            row[f"{name}_each"] = np.asarray(value, float).tolist()
+    return row
 
-    def compiled(self, result: Any) -> None:
-        """Ends the first step, which compiles and does not count."""
-        jax.block_until_ready(result)
-        self.compile_seconds = time.perf_counter() - self._since
-        self.resume()
 
-    def rate(self, batch_size: int) -> float | None:
-        """Images per second; None where no step after the first was taken."""
-        return self.steps * batch_size / self._seconds if self.steps else None
+def _shown(value: np.ndarray | np.generic) -> str:
+    return ", ".join(str(number) for number in np.ravel(value))
+
+
+@contextlib.contextmanager
+def _alone_in(workdir: epath.Path) -> Iterator[None]:
+    """Keeps other runs out of a folder."""
+    if not is_main() or "://" in str(workdir):
+        yield
+        return
+    lock = filelock.FileLock(str(workdir / "run.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise FileExistsError(
+            f"workdir {workdir} is in use by another run; processes of one run need "
+            "--distributed"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

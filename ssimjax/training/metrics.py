@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import tensorboardX
 from etils import epath
+
+from ssimjax.training.workdir import write_whole
 
 Row = dict[str, Any]
 
@@ -20,23 +23,28 @@ class History:
     Use as a context manager: leaving it closes the files.
     """
 
-    def __init__(self, folder: epath.Path | None, *, start: int):
+    def __init__(self, folder: epath.Path | None, *, start: int, write: bool = True):
         """Reads what an interrupted run has left behind.
 
         Args:
           folder: the run's folder; nothing is written if None.
           start: the step that the run continues from. Later rows are dropped: their
             steps will be taken again.
+          write: whether this process writes.
         """
         self.rows: list[Row] = []
-        self._lines = self._board = None
+        self._path = self._lines = self._board = None
         if folder is None:
             return
         path = folder / "metrics.jsonl"
         if path.exists():
             self.rows = [row for row in read_rows(path) if row["step"] <= start]
-        path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        self._lines = path.open("a")
+        if not write:
+            return
+        write_whole(path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        self._path = path
+        if "://" not in str(path):
+            self._lines = path.open("a")
         self._board = tensorboardX.SummaryWriter(
             str(folder / "tensorboard"), purge_step=start + 1
         )
@@ -56,7 +64,7 @@ class History:
             self._board.close()
 
     def add(
-        self, *, step: int, epoch: float, split: str, metrics: Mapping[str, float]
+        self, *, step: int, epoch: float, split: str, metrics: Mapping[str, Any]
     ) -> None:
         """Adds a row.
 
@@ -64,15 +72,42 @@ class History:
           step: number of steps taken.
           epoch: passes over the training examples, a fraction.
           split: what was measured on, for example "test".
-          metrics: names and numbers.
+          metrics: names and numbers; lists are left out of TensorBoard.
         """
         row = {"step": step, "epoch": round(epoch, 4), "split": split, **metrics}
         self.rows.append(row)
-        if self._lines is not None and self._board is not None:
+        if self._lines is not None:
             self._lines.write(json.dumps(row) + "\n")
             self._lines.flush()
+        elif self._path is not None:
+            # Objects of a store cannot grow.
+            write_whole(self._path, "".join(json.dumps(r) + "\n" for r in self.rows))
+        if self._board is not None:
             for name, value in metrics.items():
-                self._board.add_scalar(f"{split}/{name}", value, step)
+                if not isinstance(value, list):
+                    self._board.add_scalar(f"{split}/{name}", value, step)
+
+    def add_histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
+        """Adds a histogram per array to TensorBoard.
+
+        Args:
+          step: number of steps taken.
+          values: arrays by name.
+        """
+        if self._board is not None:
+            for name, array in values.items():
+                self._board.add_histogram(name, array.ravel(), step)
+
+    def add_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Adds images to TensorBoard.
+
+        Args:
+          step: number of steps taken.
+          images: by name, `[h, w, c]` in [0, 1] or uint8.
+        """
+        if self._board is not None:
+            for name, image in images.items():
+                self._board.add_image(name, image, step, dataformats="HWC")
 
 
 def read_rows(path: epath.PathLike) -> list[Row]:

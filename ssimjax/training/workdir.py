@@ -1,18 +1,28 @@
 """The folder of a run: which config it belongs to, and whether it is finished."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
 from etils import epath
 
+from ssimjax.training.processes import barrier, is_main
 
-def claim(workdir: epath.PathLike, config: ml_collections.ConfigDict) -> epath.Path:
+
+def claim(
+    workdir: epath.PathLike,
+    config: ml_collections.ConfigDict,
+    *,
+    free: Sequence[str] = (),
+) -> epath.Path:
     """Makes a folder the folder of one config.
 
     Args:
       workdir: the folder, created if necessary.
       config: the config of the run.
+      free: keys that may differ from those of the run in the folder, because they do
+        not change what is trained; "data." stands for a whole section.
 
     Returns:
       The folder, with the config in it as `config.json`.
@@ -27,9 +37,13 @@ def claim(workdir: epath.PathLike, config: ml_collections.ConfigDict) -> epath.P
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / "config.json"
         if known.exists():
-            _refuse_another(folder, json.loads(known.read_text()), config)
-        else:
-            known.write_text(config.to_json_best_effort(indent=2) + "\n")
+            _refuse_another(folder, json.loads(known.read_text()), config, free)
+        # All processes have looked before one writes.
+        barrier("config is compared")
+        text = config.to_json_best_effort(indent=2) + "\n"
+        if is_main() and not (known.exists() and known.read_text() == text):
+            write_whole(known, text)
+        barrier("config is written")
     except FileExistsError:
         raise
     except OSError as error:
@@ -37,6 +51,21 @@ def claim(workdir: epath.PathLike, config: ml_collections.ConfigDict) -> epath.P
             f"workdir {folder} cannot be written: {error}; choose another"
         ) from error
     return folder
+
+
+def write_whole(path: epath.Path, text: str) -> None:
+    """Writes a file so that it is there whole, or as it was, whenever one looks.
+
+    Args:
+      path: the file.
+      text: what shall be in it.
+    """
+    if "://" in str(path):  # Objects of a store appear whole.
+        path.write_text(text)
+        return
+    beside = path.with_name(f"{path.name}.writing")
+    beside.write_text(text)
+    beside.replace(path)
 
 
 def read_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
@@ -69,7 +98,10 @@ def _with_tuples(value: Any) -> Any:
 
 
 def _refuse_another(
-    folder: epath.Path, old: dict[str, Any], config: ml_collections.ConfigDict
+    folder: epath.Path,
+    old: dict[str, Any],
+    config: ml_collections.ConfigDict,
+    free: Sequence[str],
 ) -> None:
     # Through JSON, so that tuples and lists compare equal.
     before = _flat(old)
@@ -79,6 +111,7 @@ def _refuse_another(
         f"  {key}: {before.get(key, absent)!r} there, {now.get(key, absent)!r} here"
         for key in sorted(before.keys() | now.keys())
         if before.get(key, ...) != now.get(key, ...)
+        and not any(key == f or (f[-1] == "." and key.startswith(f)) for f in free)
     ]
     if changes:
         state = "a finished run" if (folder / "summary.json").exists() else "a run"

@@ -8,7 +8,6 @@ from ssimjax.tasks import (
     draw_attack,
     draw_training,
     fgsm_accuracy,
-    kernels,
     load,
     train,
 )
@@ -86,7 +85,7 @@ def test_pictures(run, tmp_path):
     rows = fgsm_accuracy(run, epsilons=(0.0, 0.1), splits=("test",))
     pictures.append(draw_attack({name: rows}, tmp_path, classes=2))
     layers = {"ssim": {"first-layer", "ssim"}, "conv": {"first-layer"}}[name]
-    assert {*kernels(run)} == layers
+    assert {*run.task.kernels(run.state)} == layers
     assert {p.name for p in pictures} == {
         "training-curves.png",
         "accuracy-against-epsilon.png",
@@ -134,3 +133,46 @@ def test_seed_decides_everything():
     chex.assert_trees_all_equal(runs[0], runs[1])
     with pytest.raises(AssertionError):
         chex.assert_trees_all_close(runs[0].params, runs[2].params)
+
+
+def test_several_seeds_are_trained_attacked_and_loaded(tmp_path):
+    config = small_config(seeds=2, **{"training.epochs": 2.0})
+    run = train(config, tmp_path, data=stripes_dataset())
+    alone = train(
+        small_config(seed=1, **{"training.epochs": 2.0}), data=stripes_dataset()
+    )
+    first, second = run.states()
+    chex.assert_trees_all_close(second.params, alone.state.params, rtol=1e-3, atol=1e-5)
+    each = run.summary["test"]["top1_each"]
+    assert len(each) == 2
+    for state, accuracy in zip((first, second), each):
+        logits = run.task.model(state)(jnp.asarray(run.dataset.test.images))
+        hits = np.asarray(logits).argmax(-1) == run.dataset.test.labels
+        np.testing.assert_allclose(accuracy, hits.mean(), rtol=1e-6)
+    again = load(tmp_path, data=stripes_dataset())
+    chex.assert_trees_all_equal(jax.device_get(run.state), jax.device_get(again.state))
+    row = fgsm_accuracy(again, epsilons=(0.0,), splits=("test",))[0]
+    np.testing.assert_allclose(row["top1_each"], each)
+    np.testing.assert_allclose(row["top1_sd"], np.std(each, ddof=1), atol=1e-9)
+    assert draw_training({"ssim": again}, tmp_path)
+
+
+def test_free_keys_may_change_when_a_run_goes_on(tmp_path):
+    config = small_config()
+    train(config, tmp_path, data=stripes_dataset())
+    (tmp_path / "summary.json").unlink()
+    other = small_config(
+        **{"training.log_every": 1, "training.keep_checkpoints": 5, "mesh": (1, 8)}
+    )
+    again = train(other, tmp_path, data=stripes_dataset())
+    assert again.summary["continued_from"] == again.summary["steps"]
+    with pytest.raises(FileExistsError, match="optimizer.rate: 0.01 there, 0.5 here"):
+        train(small_config(**{"optimizer.rate": 0.5}), tmp_path, data=stripes_dataset())
+
+
+def test_tensorboard_shows_parameters_and_kernels(tmp_path):
+    train(small_config(), tmp_path, data=stripes_dataset())
+    (events,) = (tmp_path / "tensorboard").glob("events.*")
+    text = events.read_bytes()
+    for name in (b"conv1/kernel", b"features/filters", b"kernels/ssim", b"test/top1"):
+        assert name in text

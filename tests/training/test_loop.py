@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import signal
+import threading
 
 import chex
 import jax
@@ -11,7 +14,21 @@ import pytest
 from etils import epath
 
 from ssimjax.data import Arrays, Dataset
-from ssimjax.training import data_mesh, evaluator, fit, read_rows
+from ssimjax.training import (
+    Checkpoints,
+    Options,
+    Preempted,
+    data_mesh,
+    evaluator,
+    fit,
+    read_rows,
+)
+
+# Where one of the reads of a checkpoint fails, Orbax closes the event loop that the
+# others report to.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 class Regression:
@@ -51,7 +68,6 @@ def dataset():
 
 def run(workdir=None, *, epochs=4.0, **options):
     defaults = dict(
-        seed=0,
         batch_size=8,
         eval_batch_size=8,
         log_every=3,
@@ -59,12 +75,14 @@ def run(workdir=None, *, epochs=4.0, **options):
         checkpoint_every=2,
     )
     task = options.pop("task", Regression())
+    keys = ("seed", "seeds", "mesh_shape", "report")
+    run_options = {key: options.pop(key) for key in keys if key in options}
     return fit(
         task,
         dataset(),
-        epochs=epochs,
+        Options(**(defaults | {"epochs": epochs} | options)),
         workdir=None if workdir is None else epath.Path(workdir),
-        **(defaults | options),
+        **({"seed": 0} | run_options),
     )
 
 
@@ -95,6 +113,13 @@ def test_resumed_run_equals_the_uninterrupted_one_bitwise(tmp_path):
     assert parts.state["steps"] == 10
 
 
+def test_rows_know_nothing_of_an_interruption(tmp_path):
+    # It stops after step 4, and the next row is of steps 4 to 6.
+    with pytest.raises(FloatingPointError):
+        run(tmp_path, task=Regression(explode_at=4))
+    assert run(tmp_path).history == run().history
+
+
 def test_rows_after_the_checkpoint_are_taken_back(tmp_path):
     run(tmp_path, epochs=2.4)
     path = tmp_path / "metrics.jsonl"
@@ -119,12 +144,145 @@ def test_files_of_a_run(tmp_path):
 def test_same_result_on_one_device_and_on_eight(monkeypatch):
     many = run()
     one = data_mesh(devices=jax.devices()[:1])
-    monkeypatch.setattr("ssimjax.training.loop.data_mesh", lambda: one)
+    monkeypatch.setattr("ssimjax.training.loop.data_mesh", lambda **_: one)
     chex.assert_trees_all_close(many.state, run().state, rtol=1e-6)
 
 
+@pytest.mark.parametrize("steps", [2, 3, 100])
+def test_several_steps_per_call_change_nothing(steps):
+    one, several = run(), run(steps_per_dispatch=steps)
+    chex.assert_trees_all_equal(one.state, several.state)
+    assert one.history == several.history
+
+
+@pytest.mark.parametrize("mesh_shape", [None, (1, 8), (2, 4)])
+def test_each_seed_is_the_run_it_would_be_alone(tmp_path, mesh_shape):
+    together = run(tmp_path, seed=3, seeds=4, mesh_shape=mesh_shape)
+    alone = [run(seed=seed) for seed in (3, 4, 5, 6)]
+    for i, single in enumerate(alone):
+        mine = jax.tree.map(lambda leaf: leaf[i], together.state)  # noqa: B023
+        chex.assert_trees_all_close(mine, single.state, rtol=1e-6)
+    losses = [single.summary["test"]["loss"] for single in alone]
+    test = together.summary["test"]
+    np.testing.assert_allclose(test["loss_each"], losses, rtol=1e-5)
+    np.testing.assert_allclose(test["loss"], np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(test["loss_sd"], np.std(losses, ddof=1), rtol=1e-4)
+    assert together.summary["seeds"] == [3, 4, 5, 6]
+    row = read_rows(tmp_path / "metrics.jsonl")[-1]
+    assert row["split"] == "test" and len(row["loss_each"]) == 4
+
+
+def test_seeds_are_spread_over_devices():
+    assert data_mesh(replicas=4).shape == {"replica": 4, "data": 2}
+    assert data_mesh(replicas=3).shape == {"replica": 1, "data": 8}
+    state = run(seeds=4).state
+    assert not state["guess"].sharding.is_fully_replicated
+    with pytest.raises(ValueError, match=r"mesh must be .* devices \(8\).*got \(3, 2"):
+        data_mesh(replicas=3, shape=(3, 2))
+    with pytest.raises(ValueError, match=r"divisor of the number of seeds \(3\)"):
+        data_mesh(replicas=3, shape=(2, 4))
+
+
+def test_resumed_seeds_equal_uninterrupted_ones(tmp_path):
+    whole = run(seeds=2)
+    run(tmp_path, seeds=2, epochs=2.4)
+    parts = run(tmp_path, seeds=2)
+    assert parts.summary["continued_from"] == 6
+    chex.assert_trees_all_equal(whole.state, parts.state)
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted(tmp_path):
+    skipping = run(tmp_path, task=Regression(explode_at=4), nonfinite="skip", seeds=2)
+    # The step never succeeds, so that the state stays where it was.
+    np.testing.assert_array_equal(skipping.state["steps"], [4, 4])
+    rows = [r for r in skipping.history if r["split"] == "train"]
+    assert [r["skipped"] for r in rows] == [0, 4, 6, 2]
+    assert math.isfinite(rows[1]["loss"])
+
+
+def test_sigterm_saves_and_the_next_run_goes_on(tmp_path):
+    whole = run(epochs=400.0, log_every=100, eval_every=1000, checkpoint_every=1000)
+    before = signal.getsignal(signal.SIGTERM)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+
+    def start(text):
+        timer.start()
+
+    options = dict(epochs=400.0, log_every=100, eval_every=1000, checkpoint_every=1000)
+    run(tmp_path, **(options | {"epochs": 0.4}))
+    with pytest.raises(Preempted, match=r"preempted: step \d+ is saved") as stopped:
+        run(tmp_path, report=start, **options)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert 1 < stopped.value.step < 1000
+    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.latest == stopped.value.step
+    rest = run(tmp_path, **options)
+    assert rest.summary["continued_from"] == stopped.value.step
+    chex.assert_trees_all_equal(whole.state, rest.state)
+
+
+def damage(folder):
+    """Cuts all files of a checkpoint's arrays short."""
+    files = [p for p in folder.rglob("*") if p.is_file() and p.parent.name == "d"]
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_a_broken_checkpoint_is_named_and_the_one_before_it_used(tmp_path):
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "run", epochs=3.2)
+    damage(tmp_path / "run/checkpoints/8")
+    said = []
+    again = run(tmp_path / "run", report=said.append)
+    assert f"{tmp_path}/run/checkpoints/8 is broken and not used" in said[0]
+    assert again.summary["continued_from"] == 6
+    chex.assert_trees_all_equal(whole.state, again.state)
+    assert (tmp_path / "run/checkpoints/broken-8").is_dir()
+
+
+def test_only_broken_checkpoints_are_an_error(tmp_path):
+    run(tmp_path, epochs=0.8)
+    for folder in (tmp_path / "checkpoints").iterdir():
+        damage(folder)
+    with pytest.raises(
+        ValueError, match=r"no checkpoint in .* can be read; the newest"
+    ):
+        run(tmp_path)
+    assert (tmp_path / "checkpoints/2").is_dir()
+
+
+def test_checkpoints_that_are_kept(tmp_path):
+    fitted = run(tmp_path, keep_checkpoints=1, keep_every=4, keep_best="min loss")
+    kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir()}
+    tests = {r["step"]: r["loss"] for r in fitted.history if r["split"] == "test"}
+    assert set(tests) == {2, 4, 6, 8, 10}  # Judged whenever saved.
+    assert kept == {4, 8, 10, min(tests, key=tests.__getitem__)}
+    with pytest.raises(ValueError, match="keep_best names 'top1', but the metrics are"):
+        run(tmp_path / "other", keep_best="max top1")
+
+
+def test_profile_of_chosen_steps(tmp_path):
+    run(tmp_path, profile_steps=(3, 4), steps_per_dispatch=2)
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    caught = []
+
+    def second(text):
+        try:
+            run(tmp_path)
+        except FileExistsError as error:
+            caught.append(str(error))
+
+    run(tmp_path, epochs=0.4)
+    run(tmp_path, report=second)
+    assert len(caught) == 1 and "is in use by another run" in caught[0]
+
+
 def test_nan_loss_stops_the_run_and_names_the_checkpoint(tmp_path):
-    message = r"loss is nan within the 3 steps before step 6; last checkpoint: step 4"
+    message = r"loss is nan at step 5; last checkpoint: step 4; the batch is in .*5.npz"
     with pytest.raises(FloatingPointError, match=message):
         run(tmp_path, task=Regression(explode_at=4), log_every=3)
     assert all(math.isfinite(r["loss"]) for r in read_rows(tmp_path / "metrics.jsonl"))
@@ -141,6 +299,10 @@ def test_nan_loss_stops_the_run_and_names_the_checkpoint(tmp_path):
         ({"eval_batch_size": 0}, "eval_batch_size must be a positive multiple"),
         ({"epochs": 0.0}, "epochs must be > 0, got 0.0"),
         ({"checkpoint_every": 0}, "checkpoint_every must be > 0, got 0"),
+        ({"keep_best": "top1"}, "keep_best must be 'max METRIC' or 'min METRIC', got"),
+        ({"nonfinite": "ignore"}, "nonfinite must be 'stop' or 'skip', got 'ignore'"),
+        ({"profile_steps": (4, 3)}, r"profile_steps must be .* got \(4, 3\)"),
+        ({"seeds": 0}, "seeds must be >= 1, got 0"),
     ],
 )
 def test_bad_options(options, message):
