@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: help demo test check benchmark peers clean
+.PHONY: help demo test test-slow check benchmark peers clean
 
 help:
 	@echo "make demo       train an SSIM and a convolutional network, attack both, draw"
 	@echo "make test       ruff, pyright, tests, doctests, notebooks"
+	@echo "make test-slow  ten kills of a run at random moments, none of which may cost a step"
 	@echo "make benchmark  what the layer costs beside a convolution"
 	@echo "make peers      values and gradients beside those of PyTorch libraries"
 
@@ -33,6 +34,9 @@ check: $(VENV)/installed-dev
 
 test: check
 	$(BIN)/pytest -n auto --maxprocesses=4 --dist=worksteal
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/pytest -m slow
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m experiments.benchmark layer

@@ -1,14 +1,33 @@
 """Flags and errors that the commands share."""
 
+import os
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
+import jax
 import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from ssimjax.training import Preempted
+
+# EX_TEMPFAIL of sysexits.h: try again, and it goes on.
+PREEMPTED = 75
+
 # What a user can do something about: shown as one message, without a traceback.
 _USER_ERRORS = (OSError, ValueError, TypeError, FloatingPointError)
+
+
+_COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    or str(
+        pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        / "ssimjax/programs"
+    ),
+    "Folder where compiled programs are kept; empty for nowhere.",
+)
 
 
 def run(main: Callable[..., None], *, choices: Sequence[str] = ()) -> None:
@@ -28,11 +47,18 @@ def run(main: Callable[..., None], *, choices: Sequence[str] = ()) -> None:
         # absl shows what libraries say to themselves unless told otherwise.
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
+        jax.config.update("jax_compilation_cache_dir", _COMPILATION_CACHE.value)
         try:
             main(*given)
+        except Preempted as error:
+            print(error, file=sys.stderr)
+            sys.exit(PREEMPTED)
         except _USER_ERRORS as error:
             sys.exit(f"error: {error}")
 
+    # --help lists the flags of the command, wherever they are defined.
+    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(guarded, flags_parser=_parse)
 
 
@@ -59,6 +85,47 @@ def define_workdir(help: str) -> flags.FlagHolder[str]:
       The flag, which must be given.
     """
     return flags.DEFINE_string("workdir", None, help, required=True)
+
+
+def define_distributed() -> Callable[[], None]:
+    """Defines the flags that make several processes one program.
+
+    Returns:
+      A function that joins the processes, to be called before JAX is used otherwise.
+    """
+    distributed = flags.DEFINE_bool(
+        "distributed",
+        False,
+        "Join all processes of a TPU slice or a Slurm, Open MPI or Kubernetes job; "
+        "start the same command in each.",
+    )
+    coordinator = flags.DEFINE_string(
+        "coordinator", None, "host:port of process 0, where no cluster tells it."
+    )
+    processes = flags.DEFINE_integer("processes", None, "How many there are.")
+    process = flags.DEFINE_integer("process", None, "Which one this is, from 0.")
+
+    def join() -> None:
+        given = {
+            "coordinator_address": coordinator.value,
+            "num_processes": processes.value,
+            "process_id": process.value,
+        }
+        if not distributed.value:
+            if any(value is not None for value in given.values()):
+                raise ValueError(
+                    "coordinator, processes and process need --distributed"
+                )
+            return
+        try:
+            jax.distributed.initialize(**given)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                "--distributed found no cluster, or could not join it: "
+                f"{error}; name --coordinator=HOST:PORT, --processes and --process"
+            ) from error
+
+    return join
 
 
 def _parse(arguments: list[str]) -> list[str]:

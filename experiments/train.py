@@ -5,25 +5,46 @@
 Any key of the config can be changed, as in `--config.training.epochs=20`; the keys,
 with a comment each, are in configs/classification.py. A config file's argument follows
 its name: `--config=configs/quickstart.py:conv`.
+
+`--config.seeds=5` trains five seeds at once. On several hosts, start the same command
+on each, with `--distributed`. After SIGTERM the state is saved and the exit code is 75;
+the same command continues.
 """
+
+import sys
 
 from experiments import command_line
 from ssimjax.tables import markdown_table, summary_cells
 from ssimjax.tasks import draw_training, train
+from ssimjax.training import is_main
 
 _CONFIG = command_line.define_config()
 _WORKDIR = command_line.define_workdir("Folder for checkpoints, metrics and pictures.")
+_JOIN = command_line.define_distributed()
 
 
 def main() -> None:
     """Trains, draws and prints the summary."""
-    run = train(_CONFIG.value, _WORKDIR.value)
+    _JOIN()
+    run = train(
+        _CONFIG.value,
+        _WORKDIR.value,
+        report=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    if not is_main():
+        return
     name = run.config.model.feature_layer
     pictures = draw_training({name: run}, _WORKDIR.value)
     if run.summary["continued_from"]:
         print(f"\nContinued from step {run.summary['continued_from']}.")
     print(f"\nTrained on {run.dataset.description}.\n")
     print(markdown_table([{"network": name} | summary_cells(run.summary)]))
+    if run.summary["memory_bytes"]:  # Not where no step was left to take.
+        print(
+            f"\nCompiled in {run.summary['compile_seconds']:.1f} s; a step needs "
+            f"{run.summary['memory_bytes'] / 1e6:.0f} MB on each of "
+            f"{run.summary['device']}."
+        )
     print("\nPictures:", *pictures, sep="\n  ")
 
 

@@ -1,0 +1,96 @@
+"""The SSIM layer beside convolution + bias + ReLU of the same shape."""
+
+import statistics
+
+import jax
+import jax.numpy as jnp
+
+from experiments.benchmarks.timing import Report, medians
+from ssimjax.ops import ssim_conv
+
+# (batch, side, channels in, channels out, kernel)
+_SHAPES = (
+    (32, 32, 3, 32, 7),
+    (32, 16, 32, 32, 5),
+    (32, 8, 32, 64, 5),
+    (128, 16, 64, 64, 3),
+)
+
+
+def measure(*, repeats: int) -> Report:
+    """Forward, and value with the gradients in input and parameters.
+
+    Args:
+      repeats: timings of each rival.
+
+    Returns:
+      A row per shape: milliseconds of both layers, and their ratios.
+    """
+
+    def convolution(x, filters, bias, _):
+        y = jax.lax.conv_general_dilated(
+            x,
+            filters,
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=jax.lax.Precision.HIGHEST,
+        )
+        return jax.nn.relu(y + bias)
+
+    def ssim(x, filters, _bias, _):
+        return ssim_conv(x, filters)
+
+    def with_gradients(f, variables):
+        def loss(x, filters, bias, cotangent):
+            return (f(x, filters, bias, cotangent) * cotangent).sum()
+
+        return jax.value_and_grad(loss, variables)
+
+    rows = []
+    for batch, side, c_in, c_out, kernel in _SHAPES:
+        keys = jax.random.split(jax.random.key(0), 3)
+        inputs = (
+            jax.random.uniform(keys[0], (batch, side, side, c_in)),
+            jax.random.normal(keys[1], (kernel, kernel, c_in, c_out)),
+            jnp.zeros((1, 1, 1, c_out)),
+            jax.random.normal(keys[2], (batch, side, side, c_out)),
+        )
+        forward = medians({"conv": convolution, "ssim": ssim}, inputs, repeats=repeats)
+        gradients = medians(
+            {
+                "conv": with_gradients(convolution, (0, 1, 2)),
+                "ssim": with_gradients(ssim, (0, 1)),
+            },
+            inputs,
+            repeats=repeats,
+        )
+        rows.append(
+            {
+                "shape": f"{batch}x{side}x{side}, {c_in}->{c_out}, {kernel}x{kernel}",
+                "conv_ms": 1e3 * forward["conv"],
+                "ssim_ms": 1e3 * forward["ssim"],
+                "ratio": forward["ssim"] / forward["conv"],
+                "conv_gradients_ms": 1e3 * gradients["conv"],
+                "ssim_gradients_ms": 1e3 * gradients["ssim"],
+                "gradients_ratio": gradients["ssim"] / gradients["conv"],
+            }
+        )
+    lines = [
+        {
+            "layer": row["shape"],
+            "conv + bias + ReLU (ms)": f"{row['conv_ms']:.2f}",
+            "SSIM (ms)": f"{row['ssim_ms']:.2f}",
+            "ratio": f"{row['ratio']:.2f}",
+            "value and gradients: conv (ms)": f"{row['conv_gradients_ms']:.2f}",
+            "SSIM": f"{row['ssim_gradients_ms']:.2f}",
+            "ratio ": f"{row['gradients_ratio']:.2f}",
+        }
+        for row in rows
+    ]
+    notes = [
+        f"geometric mean of {name.replace('_', ' ')}: "
+        f"{statistics.geometric_mean(row[name] for row in rows):.3f}"
+        for name in ("ratio", "gradients_ratio")
+    ]
+    return Report("the SSIM layer beside convolution + bias + ReLU", rows, lines, notes)

@@ -1,0 +1,68 @@
+"""Timings of rivals that take turns, and how they are reported."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+
+class Report(NamedTuple):
+    """What a subject found.
+
+    Attributes:
+      title: what was measured, in one line.
+      rows: the numbers, for JSON.
+      lines: the same as cells of a table.
+      notes: sentences below the table.
+    """
+
+    title: str
+    rows: list[dict[str, Any]]
+    lines: list[dict[str, str]]
+    notes: list[str]
+
+
+def medians(
+    rivals: Mapping[str, Callable[..., Any]], inputs: Sequence[Any], *, repeats: int
+) -> dict[str, float]:
+    """Median seconds of each rival, which take turns so that noise hits all alike.
+
+    Args:
+      rivals: functions of the inputs, by name; each is compiled first.
+      inputs: arrays.
+      repeats: how many timings the medians are of.
+
+    Returns:
+      Seconds by name.
+    """
+    compiled = {name: jax.jit(f) for name, f in rivals.items()}
+    return turns(
+        {
+            name: lambda f=f: jax.block_until_ready(f(*inputs))
+            for name, f in compiled.items()
+        },
+        repeats=repeats,
+    )
+
+
+def turns(rivals: Mapping[str, Callable[[], Any]], *, repeats: int) -> dict[str, float]:
+    """Median seconds of each rival, which take turns; each runs once before.
+
+    Args:
+      rivals: what to time, by name; each returns when it is done.
+      repeats: how many timings the medians are of.
+
+    Returns:
+      Seconds by name.
+    """
+    for rival in rivals.values():
+        rival()
+    times: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(repeats):
+        for name, rival in rivals.items():
+            start = time.perf_counter()
+            rival()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
