@@ -42,7 +42,7 @@ def main() -> None:
     if run.summary["memory_bytes"]:  # Not where no step was left to take.
         print(
             f"\nCompiled in {run.summary['compile_seconds']:.1f} s; a step needs "
-            f"{run.summary['memory_bytes'] / 1e6:.0f} MB on each of "
+            f"{run.summary['memory_bytes'] / 1e6:.1f} MB on each of "
             f"{run.summary['device']}."
         )
     print("\nPictures:", *pictures, sep="\n  ")

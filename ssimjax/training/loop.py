@@ -281,6 +281,10 @@ class _Run:
                     if options.nonfinite == "skip":
                         row["skipped"] = int((~values["finite"]).sum())
                     self._add_row("train", done, row)
+                    if clock.rate is not None:
+                        self._history.add_scalar(
+                            done, "speed/images_per_second", clock.rate
+                        )
                     bar.set_postfix(loss=f"{row['loss']:.3f}")
                     recent, values = [], {}
                 results = None

@@ -87,6 +87,17 @@ class History:
                 if not isinstance(value, list):
                     self._board.add_scalar(f"{split}/{name}", value, step)
 
+    def add_scalar(self, step: int, name: str, value: float) -> None:
+        """Adds a number to TensorBoard alone, for it differs from run to run.
+
+        Args:
+          step: number of steps taken.
+          name: of the number.
+          value: the number.
+        """
+        if self._board is not None:
+            self._board.add_scalar(name, value, step)
+
     def add_histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
         """Adds a histogram per array to TensorBoard.
 
