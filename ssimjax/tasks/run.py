@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
+import numpy as np
 from absl import logging
 from etils import epath
 
@@ -43,8 +45,12 @@ class Run(NamedTuple):
         seeds = self.config.seeds
         if seeds == 1:
             return [self.state]
-        leaves, structure = jax.tree.flatten(self.state)
-        return [structure.unflatten([leaf[i] for leaf in leaves]) for i in range(seeds)]
+        # From the host, so that one process can ask alone.
+        leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, self.state))
+        return [
+            structure.unflatten([jnp.asarray(leaf[i]) for leaf in leaves])
+            for i in range(seeds)
+        ]
 
 
 def train(

@@ -8,13 +8,11 @@ class Clock:
 
     Attributes:
       images: images trained on while the clock ran.
-      compile_seconds: what compilation took.
     """
 
     def __init__(self):
         """Stands still until `resume`."""
         self.images = 0
-        self.compile_seconds = 0.0
         self._seconds = 0.0
         self._since: float | None = None
 

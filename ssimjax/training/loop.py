@@ -76,8 +76,8 @@ class Fitted(NamedTuple):
     """What training leaves behind.
 
     Attributes:
-      state: the task's state after the last step; with several seeds, all arrays have a
-        leading axis of them.
+      state: the task's state after the last step, whole in every process; with several
+        seeds, all arrays have a leading axis of them.
       history: rows of metrics, oldest first.
       summary: final metrics and costs.
     """
@@ -173,7 +173,6 @@ def fit(
             history,
             seeds=seeds,
             workdir=workdir,
-            report=say,
         )
         state = run.train(state, start, since_row)
         summary = {
@@ -194,6 +193,7 @@ def fit(
                 text = json.dumps(summary, indent=2) + "\n"
                 write_whole(workdir / "summary.json", text)
             barrier("summary is written")
+        state = program.replicated(state)
     return Fitted(state, history.rows, summary)
 
 
@@ -212,12 +212,11 @@ class _Run:
         *,
         seeds: int,
         workdir: epath.Path | None,
-        report: Report,
     ):
         self._task, self._dataset, self._options = task, dataset, options
         self._program, self._evaluate = program, evaluate
         self._checkpoints, self._history = checkpoints, history
-        self._seeds, self._workdir, self._report = seeds, workdir, report
+        self._seeds, self._workdir = seeds, workdir
         self._length = len(dataset.train)
         self.steps = total_steps(
             self._length, epochs=options.epochs, batch_size=options.batch_size
@@ -361,14 +360,19 @@ class _Run:
 
     def _visualise(self, state: Any, done: int) -> None:
         """Histograms of parameters and the task's pictures, for TensorBoard."""
-        local = all(leaf.is_fully_addressable for leaf in jax.tree.leaves(state))
-        if not (self._options.visualise and is_main() and local):
+        here = all(
+            leaf.is_fully_addressable or leaf.is_fully_replicated
+            for leaf in jax.tree.leaves(state)
+        )
+        if not (self._options.visualise and is_main() and here):
             return
+        # On the host: other processes are not here to compute with.
+        state = jax.tree.map(np.asarray, state)
         leaves = jax.tree_util.tree_leaves_with_path(getattr(state, "params", state))
         self._history.add_histograms(
             done,
             {
-                jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+                jax.tree_util.keystr(path, simple=True, separator="/"): leaf
                 for path, leaf in leaves
             },
         )

@@ -84,6 +84,11 @@ class Program:
         """The state before the first step, on the devices."""
         return jax.jit(self._start, out_shardings=self._state_sharding)(self._keys)
 
+    def replicated(self, state: Any) -> Any:
+        """A state of which every device holds all; all processes call it together."""
+        copy = jax.jit(lambda state: state, out_shardings=self._replicated)
+        return copy(state)
+
     def indices(self, part: range, *, batch_size: int, length: int) -> np.ndarray:
         """Which examples some steps see.
 

@@ -19,6 +19,7 @@ from ssimjax.training import (
     Checkpoints,
     Options,
     Preempted,
+    Program,
     data_mesh,
     evaluator,
     fit,
@@ -170,8 +171,15 @@ def test_each_seed_is_the_run_it_would_be_alone(tmp_path, mesh_shape):
 def test_seeds_are_spread_over_devices():
     assert data_mesh(replicas=4).shape == {"replica": 4, "data": 2}
     assert data_mesh(replicas=3).shape == {"replica": 1, "data": 8}
-    state = run(seeds=4).state
-    assert not state["guess"].sharding.is_fully_replicated
+    task, mesh = Regression(), data_mesh(replicas=4)
+    program = Program(
+        task.init, task.train_step, seeds=range(4), mesh=mesh, skip_nonfinite=False
+    )
+    state = program.initial_state()
+    assert not state["guess"].is_fully_replicated
+    assert state["guess"].sharding.shard_shape((4,)) == (1,)
+    # What a run returns is whole everywhere, for processes that look at it alone.
+    assert run(seeds=4).state["guess"].is_fully_replicated
     with pytest.raises(ValueError, match=r"mesh must be .* devices \(8\).*got \(3, 2"):
         data_mesh(replicas=3, shape=(3, 2))
     with pytest.raises(ValueError, match=r"divisor of the number of seeds \(3\)"):
