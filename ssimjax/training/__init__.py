@@ -1,13 +1,13 @@
 """The training engine: mesh, checkpoints, metrics and the loop."""
 
 from ssimjax.training.checkpoints import Checkpoints as Checkpoints
+from ssimjax.training.evaluation import evaluator as evaluator
+from ssimjax.training.evaluation import with_spread as with_spread
 from ssimjax.training.keys import named_key as named_key
 from ssimjax.training.loop import Fitted as Fitted
 from ssimjax.training.loop import Task as Task
-from ssimjax.training.loop import evaluator as evaluator
 from ssimjax.training.loop import fit as fit
 from ssimjax.training.loop import total_steps as total_steps
-from ssimjax.training.loop import with_spread as with_spread
 from ssimjax.training.mesh import data_mesh as data_mesh
 from ssimjax.training.metrics import Row as Row
 from ssimjax.training.metrics import read_rows as read_rows

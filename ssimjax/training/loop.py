@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -11,33 +10,22 @@ import filelock
 import jax
 import numpy as np
 from etils import epath
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 from jaxtyping import PRNGKeyArray
 from tqdm import tqdm
 
-from ssimjax.data import Arrays, Batch, Dataset, eval_batches, gather, read_ahead
+from ssimjax.data import Batch, Dataset, gather, read_ahead
 from ssimjax.training.checkpoints import Checkpoints
 from ssimjax.training.clock import Clock
+from ssimjax.training.evaluation import Evaluable, Evaluate, evaluator, with_spread
 from ssimjax.training.mesh import check_batch_size, data_mesh
 from ssimjax.training.metrics import History, Row
 from ssimjax.training.options import Options
 from ssimjax.training.preemption import Notice, Preempted
 from ssimjax.training.processes import barrier, is_main
-from ssimjax.training.program import Metrics, Program, over_seeds
+from ssimjax.training.program import Metrics, Program
 from ssimjax.training.workdir import write_whole
 
 Report = Callable[[str], None]
-Evaluate = Callable[[Any, Arrays], dict[str, Any]]
-
-
-@runtime_checkable
-class Evaluable(Protocol):
-    """What can be evaluated on batches of `image`, `label` and `mask`."""
-
-    def eval_step(self, state: Any, batch: Batch, /) -> Metrics:
-        """Sums over the examples that `mask` admits, and their number as `count`."""
-        ...
 
 
 @runtime_checkable
@@ -410,15 +398,14 @@ class _Profile:
 
 
 def _parts(start: int, steps: int, options: Options) -> Iterator[range]:
-    """The steps that are one call each: as many as wished, or one up to what is due."""
+    """The steps that are one call each: as many as wished, none past what is due."""
     periods = [options.log_every, options.eval_every, options.checkpoint_every]
     profiled = options.profile_steps
     marks = [profiled[0] - 1, profiled[1]] if profiled else []
     while start < steps:
         due = [(start // period + 1) * period for period in periods]
         due += [mark for mark in marks if mark > start]
-        whole = start + options.steps_per_dispatch
-        stop = whole if whole <= min(*due, steps) else start + 1
+        stop = min(start + options.steps_per_dispatch, *due, steps)
         yield range(start, stop)
         start = stop
 
@@ -441,49 +428,6 @@ def total_steps(length: int, *, epochs: float, batch_size: int) -> int:
     return max(1, math.ceil(epochs * length / batch_size))
 
 
-def evaluator(
-    task: Evaluable, *, mesh: Mesh, batch_size: int, replicas: int | None = None
-) -> Evaluate:
-    """A function that evaluates states of a task, compiled once.
-
-    Args:
-      task: the task.
-      mesh: the devices.
-      batch_size: examples per evaluation step, over all devices.
-      replicas: length of the leading axis of states that hold several seeds.
-
-    Returns:
-      A function of a state and examples: means of the task's sums over the examples,
-      each of which counts exactly once. Numbers, or arrays `[replicas]`.
-    """
-    eval_step = task.eval_step
-    if replicas is not None:
-        eval_step = over_seeds(eval_step, mesh, (0, None))
-    eval_step = jax.jit(eval_step, out_shardings=NamedSharding(mesh, P()))
-    sharding = NamedSharding(mesh, P("data"))
-
-    def evaluate(state: Any, arrays: Arrays) -> dict[str, Any]:
-        sums: dict[str, Any] = {}
-        waiting: deque[Metrics] = deque()
-
-        def take() -> None:
-            for name, value in jax.device_get(waiting.popleft()).items():
-                sums[name] = sums.get(name, 0.0) + np.asarray(value, np.float64)
-
-        batches = eval_batches(arrays, batch_size=batch_size, sharding=sharding)
-        for batch in batches:
-            waiting.append(eval_step(state, batch))
-            if len(waiting) > 2:
-                take()
-        while waiting:
-            take()
-        count = sums.pop("count")
-        means = {name: value / count for name, value in sums.items()}
-        return means if replicas else {k: float(v) for k, v in means.items()}
-
-    return evaluate
-
-
 def _means(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Means over the finite steps: numbers, or arrays `[seeds]`."""
     finite = values["finite"]
@@ -494,28 +438,6 @@ def _means(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
         for name, value in values.items()
         if name != "finite"
     }
-
-
-def with_spread(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics for JSON: of several seeds the mean, the standard deviation and each.
-
-    Args:
-      metrics: numbers, or arrays `[seeds]`, by name.
-
-    Returns:
-      `NAME`, and of arrays also `NAME_sd` (of the sample, n - 1) and `NAME_each`.
-
-    Example:
-      >>> with_spread({"top1": np.array([0.25, 0.75])})["top1"]
-      0.5
-    """
-    row: dict[str, Any] = {}
-    for name, value in metrics.items():
-        row[name] = float(np.mean(value))
-        if np.ndim(value):
-            row[f"{name}_sd"] = float(np.std(value, ddof=1))
-            row[f"{name}_each"] = np.asarray(value, float).tolist()
-    return row
 
 
 def _shown(value: np.ndarray | np.generic) -> str:
