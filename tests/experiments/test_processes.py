@@ -17,7 +17,10 @@ from ssimjax.training import read_rows
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = [
-    "--config=configs/quickstart.py:conv",  # Less chaotic than the other.
+    "--config=configs/quickstart.py:conv",
+    # Each topology rounds its sums in its own way. At the usual rate, ten times
+    # this one, 320 steps magnify that from 1e-7 to a percent; at this one not at all.
+    "--config.optimizer.rate=0.001",
     "--config.data.train_count=320",
     "--config.data.test_count=110",  # No multiple of the batch.
     "--config.model.widths=(4,4,4)",
@@ -84,7 +87,7 @@ def assert_same_curve(folder, other):
     ]
     for row, target in zip(rows, targets):
         for name in ("loss", "top1", "epoch"):
-            np.testing.assert_allclose(row[name], target[name], rtol=1e-4, err_msg=row)
+            np.testing.assert_allclose(row[name], target[name], rtol=1e-5, err_msg=row)
 
 
 def test_two_processes_are_one_run_and_stop_as_one(tmp_path):
@@ -115,7 +118,7 @@ def test_two_processes_are_one_run_and_stop_as_one(tmp_path):
     assert two["device"].startswith("8 x ")
     for split in ("train", "test"):
         for name, value in one[split].items():
-            np.testing.assert_allclose(two[split][name], value, rtol=1e-4)
+            np.testing.assert_allclose(two[split][name], value, rtol=1e-5)
 
 
 def test_flags_of_processes_that_do_not_fit(tmp_path):
