@@ -93,7 +93,11 @@ def structure(
     """
     if form not in ("standard", "printed"):
         raise ValueError(f"form must be 'standard' or 'printed', got {form!r}")
-    cov = moments.cov_xy if form == "standard" else 2 * moments.cov_xy
+    cov = moments.cov_xy
+    if moments.var_difference is not None:  # Gives 1 for equal images.
+        cov = (moments.var_x + moments.var_y - moments.var_difference) / 2
+    if form == "printed":
+        cov = 2 * cov
     return (cov + c3) / (_deviation_product(moments, c3) + c3)
 
 
@@ -116,7 +120,7 @@ def contrast_structure(moments: Moments, c2: float) -> Float[Array, "..."]:
     References:
       Wang et al. 2004, Image quality assessment, Eq. 13, second factor.
     """
-    total = moments.var_x + moments.var_y
+    total = _total_variance(moments)
     # Of the two, the one that gives 1 for equal images, or the one that is known.
     if moments.var_difference is None:
         return (2 * moments.cov_xy + c2) / (total + c2)
@@ -215,7 +219,7 @@ def contrast_structure_dissimilarity(
       >>> float(contrast_structure_dissimilarity(moments, c2=9e-4))
       0.0
     """
-    total, difference = moments.var_x + moments.var_y, moments.var_difference
+    total, difference = _total_variance(moments), moments.var_difference
     if difference is None:
         difference = total - 2 * moments.cov_xy
     return difference / (total + c2)
@@ -380,6 +384,12 @@ def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
 def _check_exponents(exponents: tuple[float, float, float]) -> None:
     if len(exponents) != 3 or not min(exponents) > 0:
         raise ValueError(f"exponents must be three numbers > 0, got {exponents}")
+
+
+def _total_variance(moments: Moments) -> Float[Array, "..."]:
+    if moments.var_total is None:
+        return moments.var_x + moments.var_y
+    return moments.var_total
 
 
 def _deviation_product(moments: Moments, c: float) -> Float[Array, "..."]:

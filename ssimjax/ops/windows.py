@@ -15,9 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-# Outputs per banded product. The band of a tile is (tile + taps - 1) x tile, so a
-# larger tile multiplies more zeros and a smaller one reads more pixels twice.
-_TILE = 48
+from ssimjax.ops.filtering import weighted_sums
 
 Padding = Literal["valid", "zero", "reflect", "symmetric", "edge"]
 _PADDING_MODES = {
@@ -295,41 +293,6 @@ def local_mean(
         shape = image.shape
         if len(taps) > 1:
             rows = image.reshape(*shape[: axis + 1], math.prod(shape[axis + 1 :]))
-            rows = _weighted_sums(rows, taps)
+            rows = weighted_sums(rows, taps)
             image = rows.reshape(*shape[:axis], rows.shape[-2], *shape[axis + 1 :])
     return image
-
-
-def _weighted_sums(
-    rows: Float[Array, "*batch n k"], taps: tuple[float, ...]
-) -> Float[Array, "*batch out k"]:
-    """Correlates the last axis but one with the taps, as banded matrix products.
-
-    A product with a banded matrix keeps a CPU's vector units and a GPU's or TPU's
-    matrix units busy, which a one-channel convolution does not.
-    """
-    outputs = rows.shape[-2] - len(taps) + 1
-    tile = min(outputs, _TILE)
-    tiles = math.ceil(outputs / tile)
-    span = tile + len(taps) - 1
-    band = np.zeros((tile, span))
-    for offset, tap in enumerate(taps):
-        band[np.arange(tile), np.arange(tile) + offset] = tap
-    missing = (tiles - 1) * tile + span - rows.shape[-2]
-    rows = jnp.pad(rows, [(0, 0)] * (rows.ndim - 2) + [(0, missing), (0, 0)])
-    spans = jnp.stack(
-        [
-            jax.lax.slice_in_dim(rows, i * tile, i * tile + span, axis=-2)
-            for i in range(tiles)
-        ],
-        axis=-3,
-    )
-    # TF32 or bfloat16 products would shift SSIM by 1e-2.
-    sums = jnp.einsum(
-        "os,...sk->...ok",
-        jnp.asarray(band, rows.dtype),
-        spans,
-        precision=jax.lax.Precision.HIGHEST,
-    )
-    sums = sums.reshape(*sums.shape[:-3], tiles * tile, sums.shape[-1])
-    return jax.lax.slice_in_dim(sums, 0, outputs, axis=-2)

@@ -1,0 +1,195 @@
+"""Weighted sums of neighbours along one axis, as each kind of machine does them best.
+
+`convolved` says what is computed; the others compute the same. Whoever calls
+`weighted_sums` sees a linear operator whose transpose is itself with the taps reversed.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float
+
+# Outputs per banded product. The band of a tile is (tile + taps - 1) x tile, so a
+# larger tile multiplies more zeros and a smaller one reads more pixels twice.
+_TILE = 48
+# More taps than these, and products are faster than shifted sums on a CPU.
+_MOST_SHIFTS = 64
+
+
+def weighted_sums(
+    values: Float[Array, "*batch n k"], taps: tuple[float, ...]
+) -> Float[Array, "*batch out k"]:
+    """Correlates the last axis but one with the taps, whole windows alone.
+
+        out[i] = Σ_u taps[u] values[i + u]
+
+    Args:
+      values: of whatever lies along the axis, and of the rest.
+      taps: weights, at most n.
+
+    Returns:
+      n - len(taps) + 1 sums along the axis.
+
+    Example:
+      >>> weighted_sums(jnp.arange(4.0)[:, None], (1.0, 1.0))[:, 0].tolist()
+      [1.0, 3.0, 5.0]
+    """
+    return _weighted_sums.bind(values, taps=taps)
+
+
+def convolved(
+    values: Float[Array, "*batch n k"], taps: tuple[float, ...]
+) -> Float[Array, "*batch out k"]:
+    """The plain form, which the others are compared with.
+
+    Args:
+      values: as in `weighted_sums`.
+      taps: as in `weighted_sums`.
+
+    Returns:
+      As `weighted_sums`.
+
+    Example:
+      >>> convolved(jnp.arange(4.0)[:, None], (1.0, 1.0))[:, 0].tolist()
+      [1.0, 3.0, 5.0]
+    """
+    *batch, n, k = values.shape
+    sums = jax.lax.conv_general_dilated(
+        values.reshape(math.prod(batch), n, k, 1),
+        jnp.asarray(taps, values.dtype)[:, None, None, None],
+        (1, 1),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return sums.reshape(*batch, n - len(taps) + 1, k)
+
+
+def shifted(
+    values: Float[Array, "*batch n k"], taps: tuple[float, ...]
+) -> Float[Array, "*batch out k"]:
+    """A sum of shifted views, one loop over contiguous memory whatever the axis.
+
+    Args:
+      values: as in `weighted_sums`.
+      taps: as in `weighted_sums`.
+
+    Returns:
+      As `weighted_sums`.
+
+    Example:
+      >>> shifted(jnp.arange(4.0)[:, None], (1.0, 1.0))[:, 0].tolist()
+      [1.0, 3.0, 5.0]
+    """
+    *batch, n, k = values.shape
+    sums = _shifted_by(values.reshape(*batch, n * k), taps=taps, step=k)
+    return sums.reshape(*batch, n - len(taps) + 1, k)
+
+
+def _shifted_by(values: Array, *, taps: tuple[float, ...], step: int) -> Array:
+    """Sums of values that lie whole steps apart, along the last axis."""
+    size = values.shape[-1] - (len(taps) - 1) * step
+
+    def view(tap: int) -> Array:
+        return jax.lax.slice_in_dim(values, tap * step, tap * step + size, axis=-1)
+
+    # Taps of the same weight, as most windows have in pairs, share a product.
+    total = 0.0
+    for weight in dict.fromkeys(taps):
+        alike = [view(tap) for tap, other in enumerate(taps) if other == weight]
+        total += weight * sum(alike[1:], start=alike[0])
+    return jnp.asarray(total)
+
+
+def banded(
+    values: Float[Array, "*batch n k"], taps: tuple[float, ...]
+) -> Float[Array, "*batch out k"]:
+    """Products with a banded matrix, which keep matrix units busy.
+
+    Args:
+      values: as in `weighted_sums`.
+      taps: as in `weighted_sums`.
+
+    Returns:
+      As `weighted_sums`.
+
+    Example:
+      >>> banded(jnp.arange(4.0)[:, None], (1.0, 1.0))[:, 0].tolist()
+      [1.0, 3.0, 5.0]
+    """
+    outputs = values.shape[-2] - len(taps) + 1
+    tile = min(outputs, _TILE)
+    tiles = math.ceil(outputs / tile)
+    span = tile + len(taps) - 1
+    band = np.zeros((tile, span))
+    for offset, tap in enumerate(taps):
+        band[np.arange(tile), np.arange(tile) + offset] = tap
+    missing = (tiles - 1) * tile + span - values.shape[-2]
+    values = jnp.pad(values, [(0, 0)] * (values.ndim - 2) + [(0, missing), (0, 0)])
+    spans = jnp.stack(
+        [
+            jax.lax.slice_in_dim(values, i * tile, i * tile + span, axis=-2)
+            for i in range(tiles)
+        ],
+        axis=-3,
+    )
+    # TF32 or bfloat16 products would shift SSIM by 1e-2.
+    sums = jnp.einsum(
+        "os,...sk->...ok",
+        jnp.asarray(band, values.dtype),
+        spans,
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    sums = sums.reshape(*sums.shape[:-3], tiles * tile, sums.shape[-1])
+    return jax.lax.slice_in_dim(sums, 0, outputs, axis=-2)
+
+
+def _on_cpu(values: Array, *, taps: tuple[float, ...]) -> Array:
+    if len(taps) > _MOST_SHIFTS:
+        return banded(values, taps)
+    *batch, n, k = values.shape
+    # A call of its own: XLA would fuse this loop into the next axis' and visit taps²
+    # neighbours; its optimization barrier does not last until fusion on CPUs. The
+    # reshapes stay outside, since a call with an axis of 1 at its end copies.
+    with set_xla_metadata(inlineable="false"):
+        program = jax.jit(_shifted_by, static_argnames=("taps", "step"))
+        sums = program(values.reshape(*batch, n * k), taps=taps, step=k)
+    return sums.reshape(*batch, n - len(taps) + 1, k)
+
+
+def _elsewhere(values: Array, *, taps: tuple[float, ...]) -> Array:
+    return banded(values, taps)
+
+
+def _transpose(cotangent: Array, _values, *, taps: tuple[float, ...]) -> list[Array]:
+    reach = len(taps) - 1
+    margins = [(0, 0, 0)] * (cotangent.ndim - 2) + [(reach, reach, 0), (0, 0, 0)]
+    padded = jax.lax.pad(cotangent, jnp.zeros((), cotangent.dtype), margins)
+    return [weighted_sums(padded, taps[::-1])]
+
+
+def _batched(args, dimensions, *, taps: tuple[float, ...]):
+    (values,), (axis,) = args, dimensions
+    return weighted_sums(jnp.moveaxis(values, axis, 0), taps), 0
+
+
+_weighted_sums = Primitive("weighted_sums")
+_weighted_sums.def_impl(jax.jit(_weighted_sums.bind, static_argnames="taps"))
+_weighted_sums.def_abstract_eval(
+    lambda values, *, taps: values.update(
+        shape=(*values.shape[:-2], values.shape[-2] - len(taps) + 1, values.shape[-1])
+    )
+)
+ad.deflinear2(_weighted_sums, _transpose)
+batching.primitive_batchers[_weighted_sums] = _batched
+for _lowering, _platform in ((_on_cpu, "cpu"), (_elsewhere, None)):
+    mlir.register_lowering(
+        _weighted_sums,
+        mlir.lower_fun(_lowering, multiple_results=False),
+        platform=_platform,
+    )

@@ -1,0 +1,79 @@
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssimjax.ops import filtering
+
+FORMS = [filtering.shifted, filtering.banded, filtering.weighted_sums]
+SYMMETRIC = (0.1, 0.2, 0.4, 0.2, 0.1)
+SLANTED = (0.5, -1.0, 2.0, 0.25)
+LONG = tuple(np.random.default_rng(1).random(70).tolist())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("taps", [(2.0,), SYMMETRIC, SLANTED, LONG])
+@pytest.mark.parametrize("shape", [(70, 1), (2, 131, 3), (1, 2, 96, 5)])
+def test_every_form_is_the_convolution(form, taps, shape, float64):
+    values = np.random.default_rng(0).random(shape)
+    np.testing.assert_allclose(
+        form(jnp.asarray(values), taps),
+        filtering.convolved(jnp.asarray(values), taps),
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("taps", [SYMMETRIC, SLANTED, LONG])
+def test_derivatives_are_those_of_the_convolution(taps, float64):
+    rng = np.random.default_rng(0)
+    values, tangent = jnp.asarray(rng.random((2, 2, 75, 3)))
+
+    def of(form):
+        def energy(values):
+            return (form(values, taps) ** 3).sum()
+
+        gradient = jax.grad(energy)
+        forward_over_reverse = jax.jvp(gradient, (values,), (tangent,))[1]
+        reverse_over_reverse = jax.grad(lambda v: jnp.vdot(gradient(v), tangent))
+        return (
+            jax.jvp(energy, (values,), (tangent,)),
+            gradient(values),
+            forward_over_reverse,
+            reverse_over_reverse(values),
+        )
+
+    for value, target in zip(
+        jax.tree.leaves(of(filtering.weighted_sums)),
+        jax.tree.leaves(of(filtering.convolved)),
+    ):
+        np.testing.assert_allclose(value, target, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_vmap_over_any_axis_is_a_batch(axis):
+    values = jax.random.normal(jax.random.key(0), (4, 20, 3))
+    moved = jnp.moveaxis(values, 0, axis)
+    result = jax.vmap(lambda v: filtering.weighted_sums(v, SYMMETRIC), axis)(moved)
+    np.testing.assert_array_equal(result, filtering.weighted_sums(values, SYMMETRIC))
+
+
+@pytest.mark.parametrize(("platform", "product"), [("cpu", False), ("tpu", True)])
+def test_each_kind_of_machine_gets_its_form(platform, product):
+    program = jax.jit(lambda v: filtering.weighted_sums(v, SYMMETRIC))
+    text = program.trace(jnp.ones((32, 4))).lower(lowering_platforms=(platform,))
+    assert ("dot_general" in text.as_text()) is product
+
+
+def test_neighbouring_axes_stay_loops_of_their_own():
+    """Fused, each output would visit taps² neighbours."""
+
+    def both(image):
+        rows = filtering.weighted_sums(image.reshape(32, 32), SYMMETRIC)
+        return filtering.weighted_sums(rows.reshape(28, 32, 1), SYMMETRIC)
+
+    text = jax.jit(both).lower(jnp.ones((32, 32))).compile().as_text()
+    sliced = re.findall(r" slice\(%(\w+)", text)
+    assert len(sliced) == 2 * len(SYMMETRIC)
+    assert all(name.startswith("param") for name in sliced), text
