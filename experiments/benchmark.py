@@ -18,7 +18,7 @@ from etils import epath
 from experiments import command_line
 from ssimjax.tables import markdown_table
 
-_SUBJECTS = ("layer", "data", "train")
+_SUBJECTS = ("layer", "ssim", "ms_ssim", "data", "train")
 _REPEATS = flags.DEFINE_integer("repeats", 50, "Timings of each rival.")
 _OUT = flags.DEFINE_string("out", None, "JSON file to write.")
 

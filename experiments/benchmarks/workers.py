@@ -1,0 +1,166 @@
+"""Libraries in processes of their own, which take turns."""
+
+import contextlib
+import multiprocessing
+import os
+import pathlib
+import statistics
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from experiments.benchmarks import rivals
+
+# Threads of OpenMP spin for a while after their work, on cores that the next needs.
+_PAUSE = 0.02
+
+
+class Cost(NamedTuple):
+    """What one call of a library costs.
+
+    Attributes:
+      seconds: median of its runs.
+      first: seconds until the first result, compilation included.
+      peak: bytes that a run needs above the inputs, or None where that is not known.
+    """
+
+    seconds: float
+    first: float
+    peak: int | None
+
+
+class Worker:
+    """A library in a process of its own, whose threads and memory are its own."""
+
+    def __init__(self, library: str, *, environment: Mapping[str, str] | None = None):
+        context = multiprocessing.get_context("spawn")
+        self._connection, child = context.Pipe()
+        self._process = context.Process(target=_serve, args=(child, library))
+        with _environment(environment or {}):
+            self._process.start()
+        child.close()
+
+    def __call__(self, *request: Any) -> Any:
+        self._connection.send(request)
+        error, answer = self._connection.recv()
+        if isinstance(error, rivals.Unsupported):
+            raise error
+        if error is not None:
+            raise RuntimeError(answer)
+        return answer
+
+    def close(self) -> None:
+        self._connection.close()
+        self._process.join()
+
+
+def costs(
+    libraries: Sequence[str],
+    metric: rivals.Metric,
+    task: str,
+    shape: Sequence[int],
+    *,
+    repeats: int,
+) -> dict[str, Cost]:
+    """What each library that can do it needs, in turns so that noise hits all alike.
+
+    Args:
+      libraries: names in `rivals`.
+      metric: what is computed.
+      task: one of `rivals.TASKS`.
+      shape: of the images, `[n, h, w, c]`.
+      repeats: how many timings the medians are of.
+
+    Returns:
+      Costs by library.
+    """
+    with contextlib.ExitStack() as stack:
+        workers, first = {}, {}
+        for name in libraries:
+            worker = stack.enter_context(contextlib.closing(Worker(name)))
+            with contextlib.suppress(rivals.Unsupported):
+                first[name] = worker("build", metric, task, shape)
+                workers[name] = worker
+        times: dict[str, list[float]] = {name: [] for name in workers}
+        for _ in range(repeats):
+            for name, worker in workers.items():
+                time.sleep(_PAUSE)
+                times[name].append(worker("time"))
+    return {
+        name: Cost(
+            statistics.median(times[name]),
+            first[name],
+            _peak(name, metric, task, shape),
+        )
+        for name in times
+    }
+
+
+def _peak(
+    library: str, metric: rivals.Metric, task: str, shape: Sequence[int]
+) -> int | None:
+    # Freed memory then goes back to the system at once, and a peak is one run's.
+    returns_memory = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    with contextlib.closing(Worker(library, environment=returns_memory)) as worker:
+        worker("build", metric, task, shape)
+        return worker("peak")
+
+
+def _serve(connection: Connection, library: str) -> None:
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    run: rivals.Run | None = None
+    while True:
+        try:
+            action, *arguments = connection.recv()
+        except EOFError:
+            return
+        answer: Any = None
+        try:
+            start = time.perf_counter()
+            if action == "build":
+                run = rivals.build(library, *arguments)
+            assert run is not None
+            answer = _peak_of(run) if action == "peak" else run() and None
+            if action != "peak":
+                answer = time.perf_counter() - start
+            connection.send((None, answer))
+        except Exception as error:  # To whoever asked.
+            connection.send((error, traceback.format_exc()))
+
+
+def _peak_of(run: rivals.Run) -> int | None:
+    """How far one run raises the memory of this process, of Linux, on a CPU."""
+    clear = pathlib.Path("/proc/self/clear_refs")
+    try:
+        clear.write_text("5")  # The peak begins anew.
+    except OSError:
+        return None
+    before = _status("VmRSS")
+    result = run()
+    peak = _status("VmHWM") - before
+    del result
+    return peak
+
+
+def _status(key: str) -> int:
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return 1024 * int(line.split()[1])
+    raise KeyError(key)
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    old = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in old.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
