@@ -64,7 +64,8 @@ def measure(name: str, *, repeats: int) -> Report:
     ratio = statistics.geometric_mean(b / o for b, o in zip(both, one))
     notes.append(f"Both gradients cost {ratio:.2f} times one.")
     notes.append(
-        "Libraries: " + ", ".join(f"{n} {v}" for n, v in versions.items() if n != rivals.OURS)
+        "Libraries: "
+        + ", ".join(f"{n} {v}" for n, v in versions.items() if n != rivals.OURS)
     )
     title = f"{name}, milliseconds (medians of {repeats}), beside other libraries"
     return Report(title, rows, [_line(row, versions) for row in rows], notes)

@@ -2,7 +2,7 @@
 
 A function per library takes the metric, the task and two NumPy batches `[n, h, w, c]`
 in [0, 1], and returns what is timed: a call that returns when its results are there.
-It raises `Unsupported` where a library cannot do it. Imports are local, since each
+It raises `UnsupportedError` where a library cannot do it. Imports are local, since each
 library runs in a process of its own.
 """
 
@@ -22,7 +22,7 @@ TASKS = ("value", "gradient", "both gradients")
 Run = Callable[[], Any]
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """Raised where a library cannot compute what is asked."""
 
 
@@ -69,7 +69,7 @@ def pytorch_msssim(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> R
     if metric.scales == 1:
         return _torch(lambda x, y: library.ssim(x, y, data_range=1.0), task, x, y)
     if min(x.shape[1:3]) <= 160:
-        raise Unsupported("needs sides above 160 pixels, whatever the scales")
+        raise UnsupportedError("needs sides above 160 pixels, whatever the scales")
     return _torch(
         lambda x, y: library.ms_ssim(x, y, data_range=1.0, weights=metric.weights),
         task,
@@ -119,18 +119,16 @@ def fused_ssim(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> Run:
     """CUDA only, with a gradient in the first image only."""
     _only_ssim(metric)
     if task == "both gradients":
-        raise Unsupported("has no gradient in the second image")
+        raise UnsupportedError("has no gradient in the second image")
     library: Any = importlib.import_module("fused_ssim")
-    return _torch(
-        lambda x, y: library.fused_ssim(x, y, padding="valid"), task, x, y
-    )
+    return _torch(lambda x, y: library.fused_ssim(x, y, padding="valid"), task, x, y)
 
 
 def scikit_image(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> Run:
     """One image after the other; its gradient is in the second image."""
     _only_ssim(metric)
     if task == "both gradients":
-        raise Unsupported("has one gradient")
+        raise UnsupportedError("has one gradient")
     library: Any = importlib.import_module("skimage.metrics")
 
     def run() -> Any:
@@ -210,12 +208,10 @@ def build(library: str, metric: Metric, task: str, shape: Sequence[int]) -> Run:
 
 def _only_ssim(metric: Metric) -> None:
     if metric.scales != 1:
-        raise Unsupported("has no MS-SSIM")
+        raise UnsupportedError("has no MS-SSIM")
 
 
-def _jax(
-    function: Callable[..., Any], task: str, x: np.ndarray, y: np.ndarray
-) -> Run:
+def _jax(function: Callable[..., Any], task: str, x: np.ndarray, y: np.ndarray) -> Run:
     import jax
 
     def mean(x: Any, y: Any) -> Any:

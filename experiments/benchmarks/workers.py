@@ -32,9 +32,15 @@ class Cost(NamedTuple):
 
 
 class Worker:
-    """A library in a process of its own, whose threads and memory are its own."""
+    """A library in a process of its own, whose threads and memory are its own.
+
+    Args:
+      library: name in `rivals`.
+      environment: variables that the process gets beside its own.
+    """
 
     def __init__(self, library: str, *, environment: Mapping[str, str] | None = None):
+        """Starts the process."""
         context = multiprocessing.get_context("spawn")
         self._connection, child = context.Pipe()
         self._process = context.Process(target=_serve, args=(child, library))
@@ -43,15 +49,17 @@ class Worker:
         child.close()
 
     def __call__(self, *request: Any) -> Any:
+        """Asks for something, as `_serve` knows it, and waits for the answer."""
         self._connection.send(request)
         error, answer = self._connection.recv()
-        if isinstance(error, rivals.Unsupported):
+        if isinstance(error, rivals.UnsupportedError):
             raise error
         if error is not None:
             raise RuntimeError(answer)
         return answer
 
     def close(self) -> None:
+        """Ends the process."""
         self._connection.close()
         self._process.join()
 
@@ -80,7 +88,7 @@ def costs(
         workers, first = {}, {}
         for name in libraries:
             worker = stack.enter_context(contextlib.closing(Worker(name)))
-            with contextlib.suppress(rivals.Unsupported):
+            with contextlib.suppress(rivals.UnsupportedError):
                 first[name] = worker("build", metric, task, shape)
                 workers[name] = worker
         times: dict[str, list[float]] = {name: [] for name in workers}

@@ -11,6 +11,7 @@ from ssimjax.ops.comparison import compare
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask
 from ssimjax.ops.level_weighted import LW_SSIM_WINDOWS, compare_levels
+from ssimjax.ops.moments import Moments
 from ssimjax.ops.multiscale import (
     MS_SSIM_WEIGHTS,
     Channels,
@@ -20,7 +21,7 @@ from ssimjax.ops.multiscale import (
     compare_scales,
     ms_ssim_map,
 )
-from ssimjax.ops.pooling import channel_means, mean_over_channels, mean_over_windows
+from ssimjax.ops.pooling import mean_over_channels, mean_over_windows
 from ssimjax.ops.similarity import (
     additive_similarity,
     contrast_structure_dissimilarity,
@@ -83,7 +84,7 @@ def ssim(
     References:
       Wang et al. 2004, Image quality assessment, Eq. 13.
     """
-    moments, weights, c1, c2 = compare(
+    comparison = compare(
         prediction,
         target,
         data_range=data_range,
@@ -100,10 +101,10 @@ def ssim(
         check_range=False,
     )
     if tuple(exponents) == _PLAIN:
-        values = dissimilarity(moments, c1, c2)
-    else:
-        values = 1 - similarity(moments, c1, c2, exponents=exponents)
-    return mean_over_windows(values, weights, spatial_axes=spatial_axes)
+        return comparison.mean(dissimilarity)
+    return comparison.mean(
+        lambda moments, c1, c2: 1 - similarity(moments, c1, c2, exponents=exponents)
+    )
 
 
 @loss
@@ -184,14 +185,16 @@ def ms_ssim(
         check_range=False,
     )
     total, channel_weights = jnp.zeros(()), []
-    for (moments, seen, c1, c2), weight in zip(scales, weights):
-        if len(channel_weights) == len(scales) - 1:
-            errors = dissimilarity(moments, c1, c2)
-        else:
+    for scale, weight in zip(scales, weights):
+        last = len(channel_weights) == len(scales) - 1
+
+        def values(moments: Moments, c1: float, c2: float, last: bool = last) -> Array:
             errors = contrast_structure_dissimilarity(moments, c2)
-        if negatives == "floor":
-            errors = jnp.minimum(errors, 1.0)
-        errors, seen = channel_means(errors, seen, spatial_axes=spatial_axes)
+            if last:
+                errors = dissimilarity(moments, c1, c2)
+            return jnp.minimum(errors, 1.0) if negatives == "floor" else errors
+
+        errors, seen = scale.channel_means(values)
         channel_weights.append(seen)
         if channels == "joint":
             errors = mean_over_channels(errors, seen)
@@ -339,15 +342,13 @@ def lw_ssim(
         spatial_axes=spatial_axes,
         check_range=False,
     )
-    means = []
-    for weight, (moments, seen, c1, c2) in levels:
+
+    def values(moments: Moments, c1: float, c2: float) -> Array:
         if tuple(exponents) == _PLAIN:
-            values = squared_distance(moments, c1, c2)
-        else:
-            values = 2 - additive_similarity(moments, c1, c2, exponents=exponents)
-        mean = mean_over_windows(values, seen, spatial_axes=spatial_axes)
-        means.append(weight * mean)
-    return jnp.stack(means).mean(0)
+            return squared_distance(moments, c1, c2)
+        return 2 - additive_similarity(moments, c1, c2, exponents=exponents)
+
+    return jnp.stack([weight * level.mean(values) for weight, level in levels]).mean(0)
 
 
 @loss

@@ -7,7 +7,7 @@ from flax import linen
 from jaxtyping import Array, Float
 
 from ssimjax.ops.layer import Patches, ssim_conv
-from ssimjax.ops.moments import Padding
+from ssimjax.ops.patches import Padding
 from ssimjax.ops.similarity import StructureForm
 
 

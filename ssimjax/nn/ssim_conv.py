@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ssimjax.ops.layer import Patches, ssim_conv
-from ssimjax.ops.moments import Padding
+from ssimjax.ops.patches import Padding
 from ssimjax.ops.similarity import StructureForm
 
 _STANDARD_NORMAL = jax.nn.initializers.normal(1.0)

@@ -24,10 +24,10 @@ from ssimjax.ops.level_weighted import LW_SSIM_WINDOWS as LW_SSIM_WINDOWS
 from ssimjax.ops.level_weighted import lw_ssim as lw_ssim
 from ssimjax.ops.moments import Moments as Moments
 from ssimjax.ops.moments import image_moments as image_moments
-from ssimjax.ops.moments import patch_moments as patch_moments
 from ssimjax.ops.multiscale import MS_SSIM_WEIGHTS as MS_SSIM_WEIGHTS
 from ssimjax.ops.multiscale import ms_ssim as ms_ssim
 from ssimjax.ops.multiscale import ms_ssim_map as ms_ssim_map
+from ssimjax.ops.patches import patch_moments as patch_moments
 from ssimjax.ops.psnr import psnr as psnr
 from ssimjax.ops.similarity import additive_similarity as additive_similarity
 from ssimjax.ops.similarity import centred_squared_distance as centred_squared_distance

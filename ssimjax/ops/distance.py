@@ -1,13 +1,14 @@
 """Distances of images made of SSIM: the map of patches and its norm."""
 
+import math
 from typing import Literal
 
 from jaxtyping import Array, Float
 
-from ssimjax.ops.comparison import Comparison, blank_unseen, compare
+from ssimjax.ops.comparison import Formula, compare
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask
-from ssimjax.ops.pooling import mean_over_windows
+from ssimjax.ops.pooling import mean_over_channels
 from ssimjax.ops.similarity import (
     centred_squared_distance,
     safe_sqrt,
@@ -92,8 +93,8 @@ def ssim_distance_map(
         spatial_axes=spatial_axes,
         check_range=check_range,
     )
-    squares = squared_distances(comparison, form)
-    return blank_unseen(safe_sqrt(squares), comparison.weights)
+    squares = squared_distances(form)
+    return comparison.map(lambda *arguments: safe_sqrt(squares(*arguments)))
 
 
 @compiled
@@ -213,20 +214,17 @@ def squared_ssim_distance(
         spatial_axes=spatial_axes,
         check_range=check_range,
     )
-    squares, weights = squared_distances(comparison, form), comparison.weights
+    means, weights = comparison.channel_means(squared_distances(form))
     if norm == "mean":
-        return mean_over_windows(squares, weights, spatial_axes=spatial_axes)
-    weighted = squares if weights is None else weights * squares
-    return weighted.sum(tuple(range(-1 - spatial_axes, 0)))
+        return mean_over_channels(means, weights)
+    windows = math.prod(comparison.moments.mean_x.shape[-1 - spatial_axes : -1])
+    return windows * (means if weights is None else means * weights).sum(-1)
 
 
-def squared_distances(
-    comparison: Comparison, form: DistanceForm
-) -> Float[Array, "..."]:
-    """The map D'² of a form; see `ssim_distance_map`."""
-    moments, _, c1, c2 = comparison
+def squared_distances(form: DistanceForm) -> Formula:
+    """The formula D'² of a form; see `ssim_distance_map`."""
     if form == "centred":
-        return centred_squared_distance(moments, c2)
+        return lambda moments, c1, c2: centred_squared_distance(moments, c2)
     if form == "uncentred":
-        return squared_distance(moments, c1, c2)
+        return squared_distance
     raise ValueError(f"form must be 'uncentred' or 'centred', got {form!r}")

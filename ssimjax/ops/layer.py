@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from ssimjax.ops.moments import Padding, patch_moments
+from ssimjax.ops.patches import Padding, patch_moments
 from ssimjax.ops.similarity import StructureForm, similarity
 
 Patches = Literal["across_channels", "per_channel"]

@@ -1,5 +1,6 @@
 """Level-weighted SSIM: luminance plus structure, over several sizes of window."""
 
+import functools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -8,7 +9,6 @@ from jaxtyping import Array, Float
 from ssimjax.ops.comparison import Comparison, compare_pair
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, prepare
-from ssimjax.ops.pooling import mean_over_windows
 from ssimjax.ops.similarity import additive_similarity
 from ssimjax.ops.windows import Padding, Window, uniform_window
 
@@ -88,10 +88,9 @@ def lw_ssim(
         check_range=check_range,
     )
     total = 0.0
-    for weight, (moments, seen, c1, c2) in levels:
-        values = additive_similarity(moments, c1, c2, exponents=exponents)
-        means = mean_over_windows(values, seen, spatial_axes=spatial_axes)
-        total = total + weight / len(levels) * means
+    for weight, level in levels:
+        mean = level.mean(functools.partial(additive_similarity, exponents=exponents))
+        total = total + weight / len(levels) * mean
     return jnp.asarray(total)
 
 

@@ -1,30 +1,22 @@
 """Local moments: the few numbers that every member of the SSIM family is made of.
 
-`image_moments` compares two images under a sliding window, `patch_moments` compares
-the patches of an image with learned filters. Nothing else computes statistics.
+`image_moments` compares two images under a sliding window; `patch_moments`, in
+`patches.py`, the patches of an image with learned filters. Nothing else computes
+statistics.
 """
 
 import functools
 import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ssimjax.ops.images import Pair, prepare
-from ssimjax.ops.windows import Padding as WindowPadding
-from ssimjax.ops.windows import Window, local_mean, pad_to_same
-
-Padding = str | Sequence[tuple[int, int]]
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-# Elements of a matrix that is compiled into a program: 4 MiB of float32.
-_LARGEST_CONSTANT = 2**20
+from ssimjax.ops.windows import Padding, Window, local_mean, pad_to_same
 
 
 class Moments(NamedTuple):
@@ -57,7 +49,7 @@ def image_moments(
     window: Window,
     *,
     mask: Float[Array, "..."] | None = None,
-    padding: WindowPadding = "valid",
+    padding: Padding = "valid",
     sample_covariance: bool = False,
     spatial_axes: int = 2,
 ) -> Moments:
@@ -101,32 +93,70 @@ def image_moments(
     References:
       Wang et al. 2004, Image quality assessment, Eq. 14-16.
     """
-    x, y = _at_least_float32("x", x), _at_least_float32("y", y)
+    x, y = at_least_float32("x", x), at_least_float32("y", y)
     # Moments do not depend on the range.
     pair = prepare(x, y, mask=mask, data_range=1.0, spatial_axes=spatial_axes)
-    return pair_moments(
-        pair,
+    return bordered_moments(
+        bordered(pair, window, padding=padding, spatial_axes=spatial_axes),
         window,
-        padding=padding,
         sample_covariance=sample_covariance,
         spatial_axes=spatial_axes,
     )
 
 
-def pair_moments(
-    pair: Pair,
-    window: Window,
-    *,
-    padding: WindowPadding = "valid",
-    sample_covariance: bool = False,
-    spatial_axes: int = 2,
-) -> Moments:
-    """Moments of two images that `prepare` has checked; see `image_moments`.
+class Bordered(NamedTuple):
+    """Two images with the borders that windows reach into.
+
+    Attributes:
+      x: images `[*batch, *spatial, channels]`.
+      y: images of the same spatial axes and channels.
+      centre_x: one number near the pixels of each image of x, without a gradient.
+      centre_y: the same of y.
+      mask: weights of the pixels, or None.
+    """
+
+    x: Float[Array, "..."]
+    y: Float[Array, "..."]
+    centre_x: Float[Array, "..."]
+    centre_y: Float[Array, "..."]
+    mask: Float[Array, "..."] | None
+
+
+def bordered(
+    pair: Pair, window: Window, *, padding: Padding, spatial_axes: int
+) -> Bordered:
+    """Gives two images that `prepare` has checked their borders.
 
     Args:
       pair: the images and their mask.
-      window: weights of the local means.
+      window: whose size the borders are made for.
       padding: see `image_moments`.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      The larger images.
+
+    Raises:
+      ValueError: if `padding` is unknown.
+    """
+    pad = functools.partial(
+        pad_to_same, window=window, padding=padding, spatial_axes=spatial_axes
+    )
+    x, y = pad(pair.x), pad(pair.y)
+    # The zeros around an image are pixels, and count.
+    mask = None if pair.mask is None else pad(pair.mask, fill=1.0)
+    centre_x, centre_y = (_centre(image, mask, spatial_axes) for image in (x, y))
+    return Bordered(x, y, centre_x, centre_y, mask)
+
+
+def bordered_moments(
+    images: Bordered, window: Window, *, sample_covariance: bool, spatial_axes: int
+) -> Moments:
+    """Moments of two images under whole windows; see `image_moments`.
+
+    Args:
+      images: the images, their borders and mask.
+      window: weights of the local means.
       sample_covariance: see `image_moments`.
       spatial_axes: number of spatial axes, 1 to 3.
 
@@ -141,27 +171,17 @@ def pair_moments(
         raise ValueError("a window of one pixel has no sample covariance: P - 1 = 0")
     factor = pixels / (pixels - 1) if sample_covariance else 1.0
     mean = functools.partial(local_mean, window=window, spatial_axes=spatial_axes)
-    x, y = (
-        pad_to_same(image, window, padding=padding, spatial_axes=spatial_axes)
-        for image in (pair.x, pair.y)
-    )
-    mask = None
-    if pair.mask is not None:
-        # The zeros around an image are pixels, and count.
-        mask = pad_to_same(
-            pair.mask, window, padding=padding, spatial_axes=spatial_axes, fill=1.0
-        )
-        mean = _masked(mean, mask)
+    if images.mask is not None:
+        mean = _masked(mean, images.mask)
     # E[x²] - E[x]² loses digits where the mean is large against the deviation, and
     # neither variances nor covariance change when an image loses a constant.
-    centre_x, centre_y = (_centre(image, mask, spatial_axes) for image in (x, y))
-    x, y = x - centre_x, y - centre_y
+    x, y = images.x - images.centre_x, images.y - images.centre_y
     mean_x, mean_y = mean(x), mean(y)
     # Most formulas need the means and the last two alone, and compiled ones compute no
     # more: four local means.
     return Moments(
-        mean_x=mean_x + centre_x,
-        mean_y=mean_y + centre_y,
+        mean_x=mean_x + images.centre_x,
+        mean_y=mean_y + images.centre_y,
         var_x=factor * (mean(x * x) - mean_x * mean_x),
         var_y=factor * (mean(y * y) - mean_y * mean_y),
         cov_xy=factor * (mean(x * y) - mean_x * mean_y),
@@ -171,32 +191,24 @@ def pair_moments(
 
 
 def window_weights(
-    pair: Pair,
-    window: Window,
-    *,
-    padding: WindowPadding = "valid",
-    spatial_axes: int = 2,
+    images: Bordered, window: Window, *, spatial_axes: int
 ) -> Float[Array, "..."] | None:
     """How much of each window a mask lets through.
 
         W = Σ w m
 
     Args:
-      pair: the images and their mask.
+      images: the images, their borders and mask.
       window: weights w.
-      padding: see `image_moments`.
       spatial_axes: number of spatial axes, 1 to 3.
 
     Returns:
       Weights in the unit of the mask, `[*batch, *map, 1 or channels]`; None without a
       mask.
     """
-    if pair.mask is None:
+    if images.mask is None:
         return None
-    mask = pad_to_same(
-        pair.mask, window, padding=padding, spatial_axes=spatial_axes, fill=1.0
-    )
-    return local_mean(mask, window, spatial_axes=spatial_axes)
+    return local_mean(images.mask, window, spatial_axes=spatial_axes)
 
 
 def _masked(
@@ -222,257 +234,9 @@ def _centre(
     return (mask * image).mean(axes, keepdims=True) / weight
 
 
-def patch_moments(
-    x: Float[ArrayLike, "b h w c_in"],
-    filters: Float[ArrayLike, "kh kw c_in c_out"],
-    *,
-    strides: int | Sequence[int] = 1,
-    padding: Padding = "SAME",
-    precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
-) -> Moments:
-    """Moments of every patch of a batch of images against every filter.
-
-        mean_x = Σ x / N,  var_x = Σ (x - mean_x)² / (N - 1)
-        cov_xy = Σ (x - mean_x)(y - mean_y) / (N - 1) = Σ x (y - mean_y) / (N - 1)
-
-    with sums over the N = kh · kw · c_in elements of a patch x, aligned with a filter
-    y. The last equality makes the covariances of all patches with all filters one
-    convolution with centred filters. Padded elements are zeros, and count.
-
-    Args:
-      x: images or feature maps.
-      filters: filters, laid out like the kernel of a convolution.
-      strides: step between patches, in pixels: one number or one per spatial axis.
-      padding: "SAME", "VALID" or `((top, bottom), (left, right))`, as in `jax.lax`.
-      precision: of the convolution, as in `jax.lax`.
-
-    Returns:
-      Moments that broadcast to `[b, out_h, out_w, c_out]`: those of the patches are
-      `[b, out_h, out_w, 1]`, those of the filters `[1, 1, 1, c_out]`. float32, or
-      float64 for float64 input.
-
-    Raises:
-      TypeError: if x or filters are not floating-point.
-      ValueError: if a rank, the channels, a stride or the padding does not fit, if a
-        filter has an empty axis, or only one element (its sample variance is 0 / 0).
-
-    Example:
-      >>> m = patch_moments(jnp.ones((1, 8, 8, 3)), jnp.ones((5, 5, 3, 4)))
-      >>> m.mean_x.shape, m.mean_y.shape, m.cov_xy.shape
-      ((1, 8, 8, 1), (1, 1, 1, 4), (1, 8, 8, 4))
-
-    References:
-      Abobakr et al. 2018, SSIMLayer, Eq. 3, 5 and 7.
-    """
-    x, filters = _at_least_float32("x", x), _at_least_float32("filters", filters)
-    window_strides, pads = _check_patches(x.shape, filters.shape, strides, padding)
-    elements = filters.shape[0] * filters.shape[1] * filters.shape[2]
-    to_sample = elements / (elements - 1)
-
-    mean_x, var_x = _patch_mean_and_variance(
-        x, (filters.shape[0], filters.shape[1]), window_strides, pads
-    )
-    taps = (0, 1, 2)
-    mean_y = filters.mean(taps, keepdims=True)
-    centred = filters - mean_y
-    return Moments(
-        mean_x=mean_x[..., None],
-        mean_y=mean_y,
-        var_x=to_sample * var_x[..., None],
-        var_y=to_sample * (centred**2).mean(taps, keepdims=True),
-        cov_xy=_correlate(
-            x,
-            centred / (elements - 1),
-            window_strides,
-            pads,
-            jax.lax.Precision(precision),
-        ),
-    )
-
-
-def _at_least_float32(name: str, value: ArrayLike) -> Float[Array, "..."]:
+def at_least_float32(name: str, value: ArrayLike) -> Float[Array, "..."]:
+    """A floating-point array of 32 bits or more; a TypeError names any other."""
     array = jnp.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{name} must be floating-point, got {array.dtype}")
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
-
-
-def _check_patches(
-    x_shape: tuple[int, ...],
-    filters_shape: tuple[int, ...],
-    strides: int | Sequence[int],
-    padding: Padding,
-) -> tuple[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]]:
-    """Checks shapes, and returns the strides and explicit paddings of both axes."""
-    if len(x_shape) != 4:
-        raise ValueError(f"x must be [batch, height, width, c_in], got shape {x_shape}")
-    if len(filters_shape) != 4:
-        raise ValueError(
-            f"filters must be [height, width, c_in, c_out], got shape {filters_shape}"
-        )
-    if 0 in filters_shape:
-        raise ValueError(f"filters have an empty axis: shape {filters_shape}")
-    if x_shape[-1] != filters_shape[2]:
-        raise ValueError(
-            f"x has {x_shape[-1]} channels but filters expect c_in={filters_shape[2]}: "
-            f"shapes {x_shape} and {filters_shape}"
-        )
-    if filters_shape[:3] == (1, 1, 1):
-        raise ValueError(
-            "filters of one element have no sample variance (N - 1 = 0): shape "
-            f"{filters_shape}; use a larger kernel or more input channels"
-        )
-    pair = (strides, strides) if isinstance(strides, int) else tuple(strides)
-    if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"strides must be one or two integers >= 1, got {strides}")
-    if isinstance(padding, str) and padding not in ("SAME", "VALID"):
-        raise ValueError(
-            f"padding must be 'SAME', 'VALID' or two (low, high) pairs, got {padding!r}"
-        )
-    if isinstance(padding, str):
-        pads = jax.lax.padtype_to_pads(x_shape[1:3], filters_shape[:2], pair, padding)
-    else:
-        pads = padding
-    pads = tuple((int(low), int(high)) for low, high in pads)
-    if len(pads) != 2 or min(amount for pair in pads for amount in pair) < 0:
-        raise ValueError(f"padding must be two pairs of integers >= 0, got {padding}")
-    for name, size, kernel, pad in zip(
-        ("height", "width"), x_shape[1:3], filters_shape[:2], pads
-    ):
-        if size + sum(pad) < kernel:
-            raise ValueError(
-                f"x has a {name} of {size} and padding {pad}, less than the kernel's "
-                f"{kernel}"
-            )
-    return pair, pads  # pyright: ignore[reportReturnType]  # lengths checked above
-
-
-def _outputs(size: int, kernel: int, stride: int, pad: tuple[int, int]) -> int:
-    return (size + sum(pad) - kernel) // stride + 1
-
-
-def _patch_mean_and_variance(
-    x: Float[Array, "b h w c"],
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    pads: tuple[tuple[int, int], tuple[int, int]],
-) -> tuple[Float[Array, "b out_h out_w"], Float[Array, "b out_h out_w"]]:
-    """Mean and population variance of every patch, by the law of total variance.
-
-    Channels are merged first, then columns, then rows; at each stage the variance is
-    the mean of the variances plus the variance of the means. All terms are squares of
-    centred values, so nothing cancels, whatever the offset of x. Shifted adds on these
-    one-channel maps cost next to nothing beside the convolution.
-    """
-    mean = x.mean(-1)
-    variance = ((x - mean[..., None]) ** 2).mean(-1)
-    margins = ((0, 0), *pads)
-    mean, variance = jnp.pad(mean, margins), jnp.pad(variance, margins)
-    for axis in (2, 1):
-        size, stride = kernel[axis - 1], strides[axis - 1]
-        reach = (_outputs(mean.shape[axis], size, stride, (0, 0)) - 1) * stride + 1
-        shifted = functools.partial(_shifts, size=size, reach=reach, stride=stride)
-        means = shifted(mean, axis=axis)
-        mean = _average(means)
-        within = _average(shifted(variance, axis=axis))
-        variance = within + _average([(m - mean) ** 2 for m in means])
-    return mean, variance
-
-
-def _shifts(
-    field: Float[Array, "..."], *, size: int, reach: int, stride: int, axis: int
-) -> list[Float[Array, "..."]]:
-    """The `size` views of a field that its sliding windows see along one axis."""
-    return [
-        jax.lax.slice_in_dim(field, start, start + reach, stride, axis)
-        for start in range(size)
-    ]
-
-
-def _average(fields: list[Float[Array, "..."]]) -> Float[Array, "..."]:
-    return functools.reduce(operator.add, fields) / len(fields)
-
-
-def _convolve(x, filters, strides, pads, precision):
-    return jax.lax.conv_general_dilated(
-        x,
-        filters,
-        strides,
-        pads,
-        dimension_numbers=_DIMENSIONS,
-        precision=precision,
-    )
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
-def _correlate(x, centred, strides, pads, precision):
-    """`_convolve(x, centred)` for filters that sum to 0, without its rounding error.
-
-    A constant offset of the image contributes nothing but rounding, so the image is
-    convolved without its mean. Where a patch reaches into the zeros around the image,
-    the offset does contribute: its product with the sum of the taps inside.
-    """
-    offset = x.mean((1, 2, 3), keepdims=True)
-    result = _convolve(x - offset, centred, strides, pads, precision)
-    rows, columns = (
-        _taps_inside(x.shape[axis + 1], centred.shape[axis], strides[axis], pads[axis])
-        for axis in (0, 1)
-    )
-    reaches_out = ~np.logical_and.outer(rows.all(1), columns.all(1))
-    if not reaches_out.any():
-        return result
-    return result + offset * _sums_inside(centred.sum(2), rows, columns)[None]
-
-
-def _sums_inside(
-    taps: Float[Array, "kh kw c_out"], rows: np.ndarray, columns: np.ndarray
-) -> Float[Array, "out_h out_w c_out"]:
-    """Sums of the taps inside the image, and exactly 0 where all of them are.
-
-    Up to some size this is one product with a constant matrix, because XLA's CPU
-    backend fuses that with the convolution and the formulas after it into one program
-    on all cores; constants of another shape keep it from doing so, and cost a third.
-    """
-    precision = jax.lax.Precision.HIGHEST
-    reaches_out = ~np.logical_and.outer(rows.all(1), columns.all(1))
-    if reaches_out.size * rows.shape[1] * columns.shape[1] > _LARGEST_CONSTANT:
-        sums = jnp.einsum(
-            "hi,wj,ijo->hwo",
-            rows.astype(taps.dtype),
-            columns.astype(taps.dtype),
-            taps,
-            precision=precision,
-        )
-        return sums * reaches_out[..., None]
-    inside = rows[:, None, :, None] & columns[None, :, None, :]
-    inside &= reaches_out[..., None, None]
-    matrix = inside.reshape(reaches_out.size, -1).astype(taps.dtype)
-    sums = jnp.dot(matrix, taps.reshape(-1, taps.shape[-1]), precision=precision)
-    return sums.reshape(*reaches_out.shape, -1)
-
-
-@functools.partial(_correlate.defjvp, symbolic_zeros=True)
-def _correlate_jvp(strides, pads, precision, primals, tangents):
-    # The map is bilinear and the offset only a device against rounding, so the plain
-    # convolutions are its exact derivatives, and transpose to plain convolutions.
-    # The price: in float32 the gradient in the filters keeps fewer digits than the
-    # value where x lies far from 0. For x of range 1, its relative error is 1e-6 at an
-    # offset of 1, 1e-5 at 10 and 1e-4 at 100.
-    x, centred = primals
-    x_dot, centred_dot = tangents
-    result = _correlate(x, centred, strides, pads, precision)
-    tangent = jnp.zeros_like(result)
-    if not isinstance(x_dot, SymbolicZero):
-        tangent += _convolve(x_dot, centred, strides, pads, precision)
-    if not isinstance(centred_dot, SymbolicZero):
-        tangent += _convolve(x, centred_dot, strides, pads, precision)
-    return result, tangent
-
-
-def _taps_inside(
-    size: int, kernel: int, stride: int, pad: tuple[int, int]
-) -> np.ndarray:
-    """Which taps of each output lie inside an axis: `[outputs, taps]`."""
-    outputs = _outputs(size, kernel, stride, pad)
-    position = np.arange(outputs)[:, None] * stride + np.arange(kernel) - pad[0]
-    return (position >= 0) & (position < size)

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 from ssimjax.ops.comparison import Comparison, blank_unseen, compare_pair
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, Pair, prepare
-from ssimjax.ops.pooling import channel_means, mean_over_channels
+from ssimjax.ops.moments import Moments
+from ssimjax.ops.pooling import mean_over_channels
 from ssimjax.ops.similarity import (
     contrast_structure,
     luminance,
@@ -122,14 +123,16 @@ def ms_ssim(
         check_range=check_range,
     )
     product, channel_weights = 1.0, []
-    for (moments, seen, c1, c2), weight in zip(scales, weights):
+    for scale, weight in zip(scales, weights):
         last = len(channel_weights) == len(scales) - 1
-        values = (
-            similarity(moments, c1, c2) if last else contrast_structure(moments, c2)
-        )
-        if negatives == "floor":
-            values = jax.nn.relu(values)
-        means, seen = channel_means(values, seen, spatial_axes=spatial_axes)
+
+        def values(moments: Moments, c1: float, c2: float, last: bool = last) -> Array:
+            factor = contrast_structure(moments, c2)
+            if last:
+                factor = similarity(moments, c1, c2)
+            return jax.nn.relu(factor) if negatives == "floor" else factor
+
+        means, seen = scale.channel_means(values)
         channel_weights.append(seen)
         if channels == "joint":
             means = mean_over_channels(means, seen)
@@ -225,13 +228,14 @@ def ms_ssim_map(
     )
     sides = scales[0].moments.cov_xy.shape[-1 - spatial_axes : -1]
     product = 1.0
-    for scale, ((moments, seen, c1, c2), weight) in enumerate(zip(scales, weights)):
-        factors = [contrast_structure(moments, c2)]
+    for scale, (comparison, weight) in enumerate(zip(scales, weights)):
+        moments = comparison.moments
+        factors = [contrast_structure(moments, comparison.c2)]
         if scale == len(scales) - 1:
-            factors.append(luminance(moments, c1))
+            factors.append(luminance(moments, comparison.c1))
         for values in factors:
             factor = signed_power(_without_negatives(values, negatives), weight)
-            factor = blank_unseen(factor, seen)
+            factor = blank_unseen(factor, comparison.weights)
             product *= _repeated(factor, 2**scale, sides, spatial_axes)
     return jnp.asarray(product)
 

@@ -1,13 +1,13 @@
 """SSIM of two images: the map over all windows, its mean and its three factors."""
 
+import functools
 from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-from ssimjax.ops.comparison import blank_unseen, compare
+from ssimjax.ops.comparison import compare
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Downsampling, Images, Mask
-from ssimjax.ops.pooling import mean_over_windows
 from ssimjax.ops.similarity import contrast, luminance, similarity, structure
 from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
 
@@ -110,9 +110,7 @@ def ssim(
         spatial_axes=spatial_axes,
         check_range=check_range,
     )
-    moments, weights, c1, c2 = comparison
-    values = similarity(moments, c1, c2, exponents=exponents)
-    return mean_over_windows(values, weights, spatial_axes=spatial_axes)
+    return comparison.mean(functools.partial(similarity, exponents=exponents))
 
 
 @compiled
@@ -189,8 +187,7 @@ def ssim_map(
         spatial_axes=spatial_axes,
         check_range=check_range,
     )
-    moments, weights, c1, c2 = comparison
-    return blank_unseen(similarity(moments, c1, c2, exponents=exponents), weights)
+    return comparison.map(functools.partial(similarity, exponents=exponents))
 
 
 @compiled
@@ -265,9 +262,8 @@ def ssim_components(
         spatial_axes=spatial_axes,
         check_range=check_range,
     )
-    moments, weights, c1, c2 = comparison
     return Components(
-        blank_unseen(luminance(moments, c1), weights),
-        blank_unseen(contrast(moments, c2), weights),
-        blank_unseen(structure(moments, c2 / 2), weights),
+        comparison.map(lambda moments, c1, c2: luminance(moments, c1)),
+        comparison.map(lambda moments, c1, c2: contrast(moments, c2)),
+        comparison.map(lambda moments, c1, c2: structure(moments, c2 / 2)),
     )

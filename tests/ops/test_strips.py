@@ -1,0 +1,108 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssimjax import losses
+from ssimjax.ops import lw_ssim, ms_ssim, ssim, ssim_distance, strips, uniform_window
+
+METRICS = {
+    "ssim, cropped": functools.partial(
+        ssim, window=uniform_window(7), padding="symmetric", crop=3
+    ),
+    "ms_ssim": functools.partial(ms_ssim, weights=(0.5, 0.5), negatives="floor"),
+    "lw_ssim": lw_ssim,
+    "frobenius": ssim_distance,
+    "loss": losses.ssim,
+}
+# Two images of two channels, of a height that no strip divides.
+X, Y = np.random.default_rng(0).random((2, 2, 89, 40, 2))
+
+
+@pytest.fixture
+def in_strips(monkeypatch):
+    """Small images go in strips, too."""
+    jax.clear_caches()
+    monkeypatch.setattr(strips, "_STRIP_BYTES", 1)
+    monkeypatch.setattr(strips, "_HALOS", 1)
+    count = 0
+    strip_means = strips.strip_means
+
+    def counted(*arguments, **options):
+        nonlocal count
+        count += 1
+        return strip_means(*arguments, **options)
+
+    monkeypatch.setattr("ssimjax.ops.comparison.strip_means", counted)
+    yield
+    assert count > 0
+    jax.clear_caches()
+
+
+def derivatives(metric):
+    """Values, and derivatives of each kind and order, of one metric."""
+    metric = functools.partial(metric, data_range=1.0)
+
+    def total(x, y):
+        return (metric(x, y) * jnp.array([1.0, 2.0])).sum()
+
+    def along_y(x, y):
+        return jnp.vdot(jax.grad(total)(x, y), y)
+
+    x, y = jnp.asarray(X), jnp.asarray(Y)
+    return {
+        "value": metric(x, y),
+        "gradients": jax.grad(total, (0, 1))(x, y),
+        "gradient in y": jax.grad(total, 1)(x, y),
+        "forward": jax.jvp(total, (x, y), (y, x)),
+        "reverse over reverse": jax.grad(along_y)(x, y),
+        "forward over reverse": jax.jvp(jax.grad(total), (x, y), (y, x)),
+        "vmap": jax.vmap(jax.grad(lambda x, y: metric(x, y).sum()))(x, y),
+    }
+
+
+@functools.cache
+def of_the_whole(name):
+    with jax.enable_x64(True):
+        return derivatives(METRICS[name])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_strips_are_the_whole(name, float64, request):
+    target = of_the_whole(name)
+    request.getfixturevalue("in_strips")
+    for (path, value), whole in zip(
+        jax.tree.leaves_with_path(derivatives(METRICS[name])), jax.tree.leaves(target)
+    ):
+        scale = np.abs(whole).max()
+        np.testing.assert_allclose(
+            value, whole, rtol=1e-9, atol=1e-11 * scale, err_msg=str(path)
+        )
+
+
+@pytest.mark.parametrize("margin", [0, 10])
+@pytest.mark.parametrize(("height", "rows"), [(100, 20), (101, 20), (97, 33)])
+def test_every_row_belongs_to_one_strip(height, rows, margin):
+    plan = strips._plan(height, rows, 10, margin)
+    windows, gradients = [], []
+    for start, skip, owned in zip(*plan.strips):
+        assert start >= 0 and start + plan.size <= height
+        windows.extend(start + np.flatnonzero(owned))
+        gradients.extend(range(start + skip, start + skip + plan.rows))
+        if margin:  # All windows that see a row are in the strip that has its gradient.
+            seen = range(max(0, start + skip - 10), start + skip + plan.rows)
+            last = min(seen[-1], height - 11)
+            assert start <= seen[0] and last < start + len(owned)
+    assert sorted(windows) == list(range(height - 10))
+    assert set(gradients) == set(range(height if margin else height - 10))
+
+
+def test_large_images_go_in_strips_and_need_little_memory():
+    x = jnp.zeros((1, 1080, 1920, 3))
+    rows = strips.rows_per_strip(x, x, halo=10, spatial_axes=2)
+    assert rows is not None and 40 <= rows < 100
+    program = jax.jit(jax.value_and_grad(lambda x, y: ssim(x, y, data_range=1.0).sum()))
+    memory = program.lower(x, x).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 2 * x.nbytes
