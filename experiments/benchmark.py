@@ -3,37 +3,79 @@
     python -m experiments.benchmark layer
 
 `layer`: the SSIM layer beside convolution + bias + ReLU of the same shape.
+`ssim`, `ms_ssim`: value and gradients beside the libraries that are installed.
+`losses`: every loss with its gradient, beside SSIM.
+`scaling`: SSIM of all sizes, and how far each is from the trend.
+`kernels`: the Gram matrix of SSIM of 500 images.
+`attacks`: FGSM beside foolbox.
 `data`: images per second from the cache to the devices.
 `train`: training of the Fig. 4 networks, beside its step alone, five seeds at once and,
 where PyTorch is installed, PyTorch.
+`all`: all of them.
+
+`make benchmark` installs the other libraries and runs all.
 """
 
 import importlib
 import json
+import os
 
 import jax
 from absl import flags
 from etils import epath
 
 from experiments import command_line
+from ssimjax import figures
 from ssimjax.tables import markdown_table
 
-_SUBJECTS = ("layer", "ssim", "ms_ssim", "data", "train")
-_REPEATS = flags.DEFINE_integer("repeats", 50, "Timings of each rival.")
-_OUT = flags.DEFINE_string("out", None, "JSON file to write.")
+# How many timings the medians are of, unless told otherwise.
+_SUBJECTS = {
+    "layer": 50,
+    "ssim": 7,
+    "ms_ssim": 7,
+    "losses": 15,
+    "scaling": 15,
+    "kernels": 1,
+    "attacks": 7,
+    "data": 7,
+    "train": 6,
+}
+_REPEATS = flags.DEFINE_integer(
+    "repeats", None, "Timings of each rival; a number that suits the subject if none."
+)
+_OUT = flags.DEFINE_string("out", None, "JSON file to write, and a PNG file beside it.")
 
 
 def main(subject: str) -> None:
-    """Measures and prints the table."""
-    module = importlib.import_module(f"experiments.benchmarks.{subject}")
-    report = module.measure(repeats=_REPEATS.value)
-    print(f"\n{report.title}; jax {jax.__version__}, {jax.devices()[0].device_kind}\n")
-    print(markdown_table(report.lines))
-    print(*report.notes, sep="\n")
+    """Measures, and prints a table per subject."""
+    # Other libraries need memory of the same accelerator.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    found = {}
+    for name in _SUBJECTS if subject == "all" else (subject,):
+        module = importlib.import_module(f"experiments.benchmarks.{name}")
+        report = module.measure(repeats=_REPEATS.value or _SUBJECTS[name])
+        device = jax.devices()[0].device_kind
+        print(f"\n{report.title}; jax {jax.__version__}, {device}\n")
+        print(markdown_table(report.lines))
+        print(*report.notes, sep="\n", flush=True)
+        found[name] = report
     if _OUT.value is not None:
-        text = json.dumps(report.rows, indent=2) + "\n"
-        epath.Path(_OUT.value).write_text(text)
+        out = epath.Path(_OUT.value)
+        out.write_text(
+            json.dumps(
+                {
+                    name: {"title": r.title, "rows": r.rows, "notes": r.notes}
+                    for name, r in found.items()
+                },
+                indent=2,
+            )
+            + "\n"
+        )
+        figures.bars(
+            {r.title: (r.unit, r.chart) for r in found.values()},
+            out.with_suffix(".png"),
+        )
 
 
 if __name__ == "__main__":
-    command_line.run(main, choices=_SUBJECTS)
+    command_line.run(main, choices=(*_SUBJECTS, "all"))

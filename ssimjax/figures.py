@@ -199,6 +199,46 @@ def mad_images(
             panel.set_title(f"{name}\n{caption}" if caption else name)
 
 
+def bars(
+    panels: Mapping[str, tuple[str, Mapping[str, Mapping[str, float]]]],
+    path: epath.PathLike,
+) -> None:
+    """Numbers of rivals side by side, on a logarithmic axis, a panel per subject.
+
+    Args:
+      panels: by title, the unit and the numbers > 0 by rival, by group.
+      path: the PNG file to write.
+    """
+    heights = [
+        1 + sum(len(rivals) + 1 for rivals in g.values()) for _, g in panels.values()
+    ]
+    with _drawing(path, 8.0, 0.16 * sum(heights) + 0.6 * len(heights)) as figure:
+        axes = figure.subplots(
+            len(panels), 1, squeeze=False, height_ratios=[float(h) for h in heights]
+        )[:, 0]
+        for panel, (title, (unit, groups)) in zip(axes, panels.items()):
+            names = list(dict.fromkeys(name for g in groups.values() for name in g))
+            colors = {name: f"C{i % 10}" for i, name in enumerate(names)}
+            position, ticks = 0.0, []
+            for group in groups.values():
+                ticks.append(position + (len(group) - 1) / 2)
+                for name, value in group.items():
+                    panel.barh(position, value, color=colors[name], label=name)
+                    panel.annotate(
+                        f" {value:.3g}", (value, position), va="center", size=6
+                    )
+                    position += 1
+                position += 1
+            panel.set(xscale="log", title=title, xlabel=unit)
+            panel.set_yticks(ticks, list(groups))
+            panel.invert_yaxis()
+            panel.margins(x=0.1)
+            shown = dict(zip(*reversed(panel.get_legend_handles_labels())))
+            panel.legend(
+                shown.values(), shown.keys(), loc="upper left", bbox_to_anchor=(1, 1)
+            )
+
+
 def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
     """One picture of many, `[n, h, w, c]`, with white lines between them."""
     rows = -(-len(tiles) // columns)

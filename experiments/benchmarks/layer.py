@@ -93,4 +93,13 @@ def measure(*, repeats: int) -> Report:
         f"{statistics.geometric_mean(row[name] for row in rows):.3f}"
         for name in ("ratio", "gradients_ratio")
     ]
-    return Report("the SSIM layer beside convolution + bias + ReLU", rows, lines, notes)
+    chart = {
+        f"{task}, {row['shape']}": {"convolution": row[conv], "SSIM": row[ssim_]}
+        for task, conv, ssim_ in (
+            ("value", "conv_ms", "ssim_ms"),
+            ("gradients", "conv_gradients_ms", "ssim_gradients_ms"),
+        )
+        for row in rows
+    }
+    title = "the SSIM layer beside convolution + bias + ReLU"
+    return Report(title, rows, lines, notes, chart)

@@ -9,9 +9,9 @@ import jax
 from experiments.benchmarks import limits, rivals, workers
 from experiments.benchmarks.timing import Report
 
-_SHAPES = ((16, 96, 96, 1), (32, 64, 64, 3), (8, 256, 256, 3), (1, 1080, 1920, 3))
+SHAPES = ((16, 96, 96, 1), (32, 64, 64, 3), (8, 256, 256, 3), (1, 1080, 1920, 3))
 # What an accelerator is for.
-_LARGE_SHAPES = (*_SHAPES, (1, 2160, 3840, 3))
+_LARGE_SHAPES = (*SHAPES, (1, 2160, 3840, 3))
 # Images read and gradients written, 4 bytes per pixel and channel each.
 _BYTES = {"value": 8, "gradient": 12, "both gradients": 16}
 # A window of 11 pixels fits five times from this side on.
@@ -33,7 +33,7 @@ def measure(name: str, *, repeats: int) -> Report:
     on_cpu = jax.default_backend() == "cpu"
     rows = []
     for task in rivals.TASKS:
-        for shape in _SHAPES if on_cpu else _LARGE_SHAPES:
+        for shape in SHAPES if on_cpu else _LARGE_SHAPES:
             scales = 1
             if name == "ms_ssim":
                 scales = 5 if min(shape[1:3]) >= _SIDE_OF_FIVE_SCALES else 3
@@ -68,7 +68,12 @@ def measure(name: str, *, repeats: int) -> Report:
         + ", ".join(f"{n} {v}" for n, v in versions.items() if n != rivals.OURS)
     )
     title = f"{name}, milliseconds (medians of {repeats}), beside other libraries"
-    return Report(title, rows, [_line(row, versions) for row in rows], notes)
+    chart = {
+        f"{row['task']}, {row['shape']}": {rivals.OURS: 1e3 * row["seconds"]}
+        | {n: 1e3 * cost["seconds"] for n, cost in row["others"].items()}
+        for row in rows
+    }
+    return Report(title, rows, [_line(row, versions) for row in rows], notes, chart)
 
 
 def _row(task, shape, scales, costs, machine: limits.Limits) -> dict:

@@ -16,12 +16,16 @@ class Report(NamedTuple):
       rows: the numbers, for JSON.
       lines: the same as cells of a table.
       notes: sentences below the table.
+      chart: what a figure shows: groups of numbers, by name.
+      unit: of the numbers of the chart.
     """
 
     title: str
     rows: list[dict[str, Any]]
     lines: list[dict[str, str]]
     notes: list[str]
+    chart: dict[str, dict[str, float]]
+    unit: str = "milliseconds"
 
 
 def medians(

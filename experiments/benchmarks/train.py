@@ -69,7 +69,8 @@ def measure(*, repeats: int) -> Report:
         for row in rows
     ]
     notes = ["Rates are images per second; with seeds, of all seeds together."]
-    return Report(f"training, batches of {batch_size} of 32x32x3", rows, lines, notes)
+    title = f"training, batches of {batch_size} of 32x32x3"
+    return Report(title, rows, lines, notes, {"training": rates}, "images/s")
 
 
 def _number(value: float | None) -> str:

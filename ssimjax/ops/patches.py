@@ -184,6 +184,8 @@ def _average(fields: list[Float[Array, "..."]]) -> Float[Array, "..."]:
 
 
 def _convolve(x, filters, strides, pads, precision):
+    if x.shape[-1] == 1 and jax.default_backend() == "cpu":
+        return _products(x, filters, strides, pads, precision)
     return jax.lax.conv_general_dilated(
         x,
         filters,
@@ -192,6 +194,33 @@ def _convolve(x, filters, strides, pads, precision):
         dimension_numbers=_DIMENSIONS,
         precision=precision,
     )
+
+
+def _products(x, filters, strides, pads, precision):
+    """The convolution of one channel as a product with all patches.
+
+    XLA runs convolutions within a loop on one core of a CPU, and patches are compared
+    per channel in a loop; outside of one, this is as fast as the convolution.
+    """
+    size_h, size_w, _, c_out = filters.shape
+    x = jnp.pad(x[..., 0], ((0, 0), *pads))
+    reach = [
+        (_outputs(x.shape[axis + 1], filters.shape[axis], strides[axis], (0, 0)) - 1)
+        * strides[axis]
+        + 1
+        for axis in (0, 1)
+    ]
+    views = [
+        jax.lax.slice(
+            x, (0, i, j), (x.shape[0], i + reach[0], j + reach[1]), (1, *strides)
+        )
+        for i in range(size_h)
+        for j in range(size_w)
+    ]
+    patches = jnp.stack(views)
+    taps = filters.reshape(size_h * size_w, c_out)
+    contracted = (((0,), (0,)), ((), ()))
+    return jax.lax.dot_general(patches, taps, contracted, precision=precision)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
