@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from ssimjax.losses.registry import loss
 from ssimjax.ops import distance as distances
-from ssimjax.ops.comparison import compare
+from ssimjax.ops.comparison import compare, mean_of_levels
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask
 from ssimjax.ops.level_weighted import LW_SSIM_WINDOWS, compare_levels
@@ -348,7 +348,7 @@ def lw_ssim(
             return squared_distance(moments, c1, c2)
         return 2 - additive_similarity(moments, c1, c2, exponents=exponents)
 
-    return jnp.stack([weight * level.mean(values) for weight, level in levels]).mean(0)
+    return mean_of_levels(levels, values)
 
 
 @loss

@@ -1,7 +1,8 @@
 """From two images to moments, the step that all windowed metrics share."""
 
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,7 +10,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.ops.images import Downsampling, Images, Mask, Pair, prepare
-from ssimjax.ops.moments import Moments, bordered, bordered_moments, window_weights
+from ssimjax.ops.moments import (
+    Bordered,
+    Moments,
+    bordered,
+    bordered_moments,
+    window_weights,
+)
 from ssimjax.ops.pooling import channel_means, cropped, mean_over_channels
 from ssimjax.ops.strips import rows_per_strip, strip_means
 from ssimjax.ops.windows import Padding, Window
@@ -26,8 +33,9 @@ class Comparison(NamedTuple):
       weights: how much of each window a mask lets through, or None.
       c1: stabiliser of the luminance term, (k1 L)².
       c2: stabiliser of the contrast and structure terms, (k2 L)².
-      means_by_strips: the means over windows of a formula of moments, computed strip by
-        strip, where that is faster; else None.
+      images: those whose whole windows are the map.
+      moments_of: the moments of these images, or of some of their rows.
+      halo: rows that a window has beyond its first.
       spatial_axes: number of spatial axes.
     """
 
@@ -35,7 +43,9 @@ class Comparison(NamedTuple):
     weights: Float[Array, "..."] | None
     c1: float
     c2: float
-    means_by_strips: Callable[[Formula], Array] | None
+    images: Bordered
+    moments_of: Callable[[Bordered], Moments]
+    halo: int
     spatial_axes: int
 
     def channel_means(
@@ -49,8 +59,8 @@ class Comparison(NamedTuple):
         Returns:
           Means of every channel, and the weights of the channels.
         """
-        if self.means_by_strips is not None:
-            return self.means_by_strips(formula), None
+        if (means := _by_strips([(1.0, self)], formula)) is not None:
+            return means, None
         values = formula(self.moments, self.c1, self.c2)
         return channel_means(values, self.weights, spatial_axes=self.spatial_axes)
 
@@ -146,33 +156,63 @@ def compare_pair(
     moments, weights = jax.tree.map(crop_border, (moments, weights))
 
     # A map without its border is that of images without as much.
-    inner = images._replace(x=crop_border(images.x), y=crop_border(images.y))
+    if crop:
+        images = images._replace(x=crop_border(images.x), y=crop_border(images.y))
     halo = window.sizes(spatial_axes)[0] - 1
-    rows = None
-    if images.mask is None:
-        rows = rows_per_strip(inner.x, inner.y, halo=halo, spatial_axes=spatial_axes)
+    return Comparison(moments, weights, c1, c2, images, moments_of, halo, spatial_axes)
 
-    def means_by_strips(formula: Formula) -> Array:
-        def values(x: Array, y: Array, centre_x: Array, centre_y: Array) -> Array:
-            strip = inner._replace(x=x, y=y, centre_x=centre_x, centre_y=centre_y)
-            return formula(moments_of(strip), c1, c2)
 
-        return strip_means(
-            values,
-            (inner.x, inner.y),
-            (inner.centre_x, inner.centre_y),
-            halo=halo,
-            rows=rows or 0,
-            spatial_axes=spatial_axes,
-        )
+def mean_of_levels(
+    levels: Sequence[tuple[float, Comparison]], formula: Formula
+) -> Float[Array, "*batch"]:
+    """Weighted sum of means over windows and channels.
 
-    return Comparison(
-        moments,
-        weights,
-        c1,
-        c2,
-        means_by_strips if rows else None,
-        spatial_axes,
+        Σ_i weight_i · mean_i
+
+    Args:
+      levels: comparisons of the same images, and their weights.
+      formula: see `Comparison.channel_means`.
+
+    Returns:
+      One number per image.
+    """
+    if (sums := _by_strips(levels, formula)) is not None:
+        return mean_over_channels(sums, None)
+    means = [weight * level.mean(formula) for weight, level in levels]
+    return functools.reduce(operator.add, means)
+
+
+def _by_strips(
+    levels: Sequence[tuple[float, Comparison]], formula: Formula
+) -> Float[Array, "*batch c"] | None:
+    """The sum of `mean_of_levels` per channel; None where strips do not fit."""
+    first = levels[0][1]
+    images = first.images
+    if images.mask is not None or any(
+        level.images.x is not images.x for _, level in levels
+    ):
+        return None
+    halos = [level.halo for _, level in levels]
+    rows = rows_per_strip(
+        images.x, images.y, halo=max(halos), spatial_axes=first.spatial_axes
+    )
+    if rows is None:
+        return None
+
+    def values(x: Array, y: Array, centre_x: Array, centre_y: Array) -> list[Array]:
+        strip = images._replace(x=x, y=y, centre_x=centre_x, centre_y=centre_y)
+        return [
+            formula(level.moments_of(strip), level.c1, level.c2) for _, level in levels
+        ]
+
+    return strip_means(
+        values,
+        (images.x, images.y),
+        (images.centre_x, images.centre_y),
+        halos=halos,
+        weights=[weight for weight, _ in levels],
+        rows=rows,
+        spatial_axes=first.spatial_axes,
     )
 
 

@@ -3,10 +3,9 @@
 import functools
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ssimjax.ops.comparison import Comparison, compare_pair
+from ssimjax.ops.comparison import Comparison, compare_pair, mean_of_levels
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, prepare
 from ssimjax.ops.similarity import additive_similarity
@@ -87,11 +86,8 @@ def lw_ssim(
         spatial_axes=spatial_axes,
         check_range=check_range,
     )
-    total = 0.0
-    for weight, level in levels:
-        mean = level.mean(functools.partial(additive_similarity, exponents=exponents))
-        total = total + weight / len(levels) * mean
-    return jnp.asarray(total)
+    formula = functools.partial(additive_similarity, exponents=exponents)
+    return mean_of_levels(levels, formula)
 
 
 def compare_levels(
@@ -110,7 +106,7 @@ def compare_levels(
     spatial_axes: int,
     check_range: bool,
 ) -> list[tuple[float, Comparison]]:
-    """Weight and moments of each level; the arguments are those of `lw_ssim`."""
+    """Moments of each level, and its weight in their mean; arguments as `lw_ssim`."""
     if not windows:
         raise ValueError("windows must name at least one window, got none")
     weights = (1.0,) * len(windows) if weights is None else tuple(weights)
@@ -130,7 +126,7 @@ def compare_levels(
     )
     return [
         (
-            weight,
+            weight / len(windows),
             compare_pair(
                 pair,
                 window,

@@ -217,10 +217,12 @@ def _products(x, filters, strides, pads, precision):
         for i in range(size_h)
         for j in range(size_w)
     ]
-    patches = jnp.stack(views)
     taps = filters.reshape(size_h * size_w, c_out)
     contracted = (((0,), (0,)), ((), ()))
-    return jax.lax.dot_general(patches, taps, contracted, precision=precision)
+    products = jax.lax.dot_general(
+        jnp.stack(views).reshape(len(taps), -1), taps, contracted, precision=precision
+    )
+    return products.reshape(*views[0].shape, c_out)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))

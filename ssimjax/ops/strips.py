@@ -2,7 +2,7 @@
 
 A map of windows, and everything it is made of, is as large as the image: on a CPU, the
 time goes into memory that is written once and read once. In strips of rows nothing but
-the images and their gradients ever leaves the cache.
+the images and their gradients ever leaves the cache. A small image is one strip.
 
 The mean of a map has one number per image and channel, and its derivative is a product
 with a map of gradients, computed along with it. Derivatives of those gradients are left
@@ -11,6 +11,7 @@ to JAX, on the whole images.
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ _HALOS = 4
 # Fewer strips than this save nothing.
 _FEWEST = 3
 
-_Values = Callable[..., Float[Array, "..."]]
+_Values = Callable[..., Sequence[Float[Array, "..."]]]
 _Images = tuple[Float[Array, "..."], Float[Array, "..."]]
 _Arrays = tuple[Array, ...]
 _MeansAndGradients = tuple[Array, tuple[Array, ...]]
@@ -40,7 +41,7 @@ _MeansAndGradients = tuple[Array, tuple[Array, ...]]
 def rows_per_strip(
     x: Float[Array, "..."], y: Float[Array, "..."], *, halo: int, spatial_axes: int
 ) -> int | None:
-    """How high strips should be, or None where the whole is better.
+    """How high strips should be, or None where they do not fit.
 
     Args:
       x: images `[*batch, *spatial, channels]`.
@@ -49,19 +50,20 @@ def rows_per_strip(
       spatial_axes: number of spatial axes.
 
     Returns:
-      Rows, or None for images that are small or broadcast, signals, or not on a CPU.
+      Rows, those of the whole image if it is small; None for images that broadcast, for
+      signals, and elsewhere than on a CPU.
 
     Example:
       >>> small = jnp.ones((8, 8, 1))
-      >>> rows_per_strip(small, small, halo=10, spatial_axes=2) is None
-      True
+      >>> rows_per_strip(small, small, halo=10, spatial_axes=2)
+      8
     """
     if jax.default_backend() != "cpu" or x.shape != y.shape or spatial_axes < 2:
         return None
     height = x.shape[-1 - spatial_axes]
-    row_bytes = x.size * x.dtype.itemsize // height
+    row_bytes = max(1, x.size * x.dtype.itemsize // height)
     rows = max(_STRIP_BYTES // row_bytes, _HALOS * halo, 1)
-    return rows if height >= _FEWEST * rows + 2 * halo else None
+    return rows if height >= _FEWEST * rows + 2 * halo else height
 
 
 def strip_means(
@@ -69,39 +71,50 @@ def strip_means(
     images: _Images,
     constants: Sequence[Float[Array, "..."]],
     *,
-    halo: int,
+    halos: Sequence[int],
+    weights: Sequence[float],
     rows: int,
     spatial_axes: int,
 ) -> Float[Array, "*batch c"]:
-    """Means over all windows of a map, per channel.
+    """Weighted sum of the means of several maps over their windows, per channel.
+
+        Σ_i weights_i · mean of map i
 
     Args:
-      values: the map of a pair of images and the constants, `[*batch, *map, channels]`,
-        with `halo` rows less than they have. No image or channel may see another.
+      values: the maps of a pair of images and the constants, `[*batch, *map, channels]`
+        with `halos` rows less than the images. No image or channel may see another.
       images: x and y, `[*batch, *spatial, channels]`.
       constants: further arguments of `values`, which have no derivative.
-      halo: rows that a window has beyond its first.
+      halos: rows that a window of each map has beyond its first.
+      weights: of the maps.
       rows: rows of a strip.
       spatial_axes: number of spatial axes.
 
     Returns:
-      Means, with derivatives of any order in both images.
+      Sums of means, with derivatives of any order in both images.
 
     Example:
       >>> x = jnp.arange(6.0).reshape(6, 1, 1)
       >>> strip_means(
-      ...     lambda x, y: x[1:] * y[:-1], (x, x), (), halo=1, rows=2, spatial_axes=2
+      ...     lambda x, y: [x[1:] * y[:-1]],
+      ...     (x, x),
+      ...     (),
+      ...     halos=[1],
+      ...     weights=[1.0],
+      ...     rows=2,
+      ...     spatial_axes=2,
       ... ).tolist()
       [8.0]
     """
     axis = images[0].ndim - 1 - spatial_axes
     height = images[0].shape[axis]
-    shape = jax.eval_shape(values, *images, *constants).shape
-    windows = math.prod(shape[axis:-1])
+    halo = max(halos)
+    shapes = [s.shape for s in jax.eval_shape(values, *images, *constants)]
+    scales = [w / math.prod(s[axis:-1]) for w, s in zip(weights, shapes)]
 
     def by_strips(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
         # A row of a gradient needs all windows that see it: a halo more on both sides.
-        plan = _plan(height, rows, halo, halo if wanted else 0)
+        plan = _plan(height, rows, halos, halo if wanted else 0)
 
         def add_strip(carry: _MeansAndGradients, strip: _Strip):
             sums, gradients = carry
@@ -110,21 +123,23 @@ def strip_means(
                 for image in arguments[:2]
             ]
 
-            def of_wanted(*chosen: Array) -> Array:
+            def of_wanted(*chosen: Array) -> Sequence[Array]:
                 pair = list(parts)
                 for index, image in zip(wanted, chosen):
                     pair[index] = image
                 return values(*pair, *arguments[2:])
 
-            part, pull = jax.vjp(of_wanted, *(parts[index] for index in wanted))
-            rows_of_sums = _row_sums(part, spatial_axes)
-            sums += jnp.einsum(
-                "...rc,r->...c",
-                rows_of_sums,
-                jnp.asarray(strip.owned, part.dtype),
-                precision=jax.lax.Precision.HIGHEST,
-            )
-            pulled = pull(jnp.full_like(part, 1 / windows)) if wanted else ()
+            maps, pull = jax.vjp(of_wanted, *(parts[index] for index in wanted))
+            for map_, owned, scale in zip(maps, strip.owned, scales):
+                sums += jnp.einsum(
+                    "...rc,r->...c",
+                    _row_sums(map_, spatial_axes),
+                    scale * jnp.asarray(owned, map_.dtype),
+                    precision=jax.lax.Precision.HIGHEST,
+                )
+            pulled = ()
+            if wanted:
+                pulled = pull([jnp.full_like(m, s) for m, s in zip(maps, scales)])
             return (
                 sums,
                 tuple(
@@ -138,17 +153,20 @@ def strip_means(
                 ),
             ), None
 
-        sums = jnp.zeros((*shape[:axis], shape[-1]), arguments[0].dtype)
+        sums = jnp.zeros((*shapes[0][:axis], shapes[0][-1]), arguments[0].dtype)
         gradients = tuple(jnp.zeros_like(arguments[index]) for index in wanted)
-        (sums, gradients), _ = jax.lax.scan(add_strip, (sums, gradients), plan.strips)
-        return sums / windows, gradients
+        return jax.lax.scan(add_strip, (sums, gradients), plan.strips)[0]
 
     def whole(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
         def means_of(*chosen: Array) -> Array:
             pair = list(arguments)
             for index, image in zip(wanted, chosen):
                 pair[index] = image
-            return channel_means(values(*pair), spatial_axes=spatial_axes)[0]
+            parts = [
+                weight * channel_means(map_, spatial_axes=spatial_axes)[0]
+                for weight, map_ in zip(weights, values(*pair))
+            ]
+            return functools.reduce(operator.add, parts)
 
         means, pull = jax.vjp(means_of, *(arguments[index] for index in wanted))
         return means, pull(jnp.ones_like(means))
@@ -189,12 +207,12 @@ class _Strip(NamedTuple):
     Attributes:
       start: its first row in the image.
       skip: how many of its rows come before those whose gradients it has.
-      owned: which of its rows of windows no strip before it had.
+      owned: for each map, which of its rows of windows no strip before it had.
     """
 
     start: Int[ArrayLike, "..."]
     skip: Int[ArrayLike, "..."]
-    owned: Bool[ArrayLike, "..."]
+    owned: tuple[Bool[ArrayLike, "..."], ...]
 
 
 class _Plan(NamedTuple):
@@ -211,18 +229,24 @@ class _Plan(NamedTuple):
     rows: int
 
 
-def _plan(height: int, rows: int, halo: int, margin: int) -> _Plan:
+def _plan(height: int, rows: int, halos: Sequence[int], margin: int) -> _Plan:
     """Strips of about so many rows, and a margin of windows before them."""
+    halo = max(halos)
     total = height if margin else height - halo
     count = math.ceil(total / rows)
     rows = math.ceil(total / count)
     first = np.minimum(np.arange(count) * rows, total - rows)
-    size = rows + halo + margin
+    size = min(rows + halo + margin, height)
     # The first and the last are moved into the image, and overlap their neighbours.
     start = np.clip(first - margin, 0, height - size)
-    windows = start[:, None] + np.arange(size - halo)
-    seen = np.maximum.accumulate(np.append(0, windows[:-1, -1] + 1))
-    return _Plan(_Strip(start, first - start, windows >= seen[:, None]), size, rows)
+
+    def owned(halo: int) -> np.ndarray:
+        windows = start[:, None] + np.arange(size - halo)
+        seen = np.maximum.accumulate(np.append(0, windows[:-1, -1] + 1))
+        return windows >= seen[:, None]
+
+    strips = _Strip(start, first - start, tuple(owned(halo) for halo in halos))
+    return _Plan(strips, size, rows)
 
 
 def _row_sums(map_: Float[Array, "..."], spatial_axes: int) -> Float[Array, "... r c"]:

@@ -17,28 +17,9 @@ METRICS = {
     "frobenius": ssim_distance,
     "loss": losses.ssim,
 }
+PLAN = strips._plan
 # Two images of two channels, of a height that no strip divides.
 X, Y = np.random.default_rng(0).random((2, 2, 89, 40, 2))
-
-
-@pytest.fixture
-def in_strips(monkeypatch):
-    """Small images go in strips, too."""
-    jax.clear_caches()
-    monkeypatch.setattr(strips, "_STRIP_BYTES", 1)
-    monkeypatch.setattr(strips, "_HALOS", 1)
-    count = 0
-    strip_means = strips.strip_means
-
-    def counted(*arguments, **options):
-        nonlocal count
-        count += 1
-        return strip_means(*arguments, **options)
-
-    monkeypatch.setattr("ssimjax.ops.comparison.strip_means", counted)
-    yield
-    assert count > 0
-    jax.clear_caches()
 
 
 def derivatives(metric):
@@ -64,17 +45,33 @@ def derivatives(metric):
 
 
 @functools.cache
-def of_the_whole(name):
-    with jax.enable_x64(True):
+def without_strips(name):
+    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
+        jax.clear_caches()
+        patch.setattr("ssimjax.ops.comparison.rows_per_strip", lambda *_, **__: None)
         return derivatives(METRICS[name])
 
 
+@pytest.mark.parametrize("strip_bytes", [1, 2**20], ids=["many", "one"])
 @pytest.mark.parametrize("name", METRICS)
-def test_strips_are_the_whole(name, float64, request):
-    target = of_the_whole(name)
-    request.getfixturevalue("in_strips")
+def test_strips_are_the_whole(name, strip_bytes, float64, monkeypatch):
+    target = without_strips(name)
+    jax.clear_caches()
+    monkeypatch.setattr(strips, "_STRIP_BYTES", strip_bytes)
+    monkeypatch.setattr(strips, "_HALOS", 1)
+    counts = []
+
+    def counted(*arguments):
+        plan = PLAN(*arguments)
+        counts.append(len(plan.strips.start))
+        return plan
+
+    monkeypatch.setattr(strips, "_plan", counted)
+    result = derivatives(METRICS[name])
+    jax.clear_caches()
+    assert counts and (max(counts) > 1) is (strip_bytes == 1)
     for (path, value), whole in zip(
-        jax.tree.leaves_with_path(derivatives(METRICS[name])), jax.tree.leaves(target)
+        jax.tree.leaves_with_path(result), jax.tree.leaves(target)
     ):
         scale = np.abs(whole).max()
         np.testing.assert_allclose(
@@ -85,9 +82,11 @@ def test_strips_are_the_whole(name, float64, request):
 @pytest.mark.parametrize("margin", [0, 10])
 @pytest.mark.parametrize(("height", "rows"), [(100, 20), (101, 20), (97, 33)])
 def test_every_row_belongs_to_one_strip(height, rows, margin):
-    plan = strips._plan(height, rows, 10, margin)
-    windows, gradients = [], []
-    for start, skip, owned in zip(*plan.strips):
+    plan = strips._plan(height, rows, [10, 2], margin)
+    windows, smaller, gradients = [], [], []
+    starts, skips, (of_large, of_small) = plan.strips
+    for start, skip, owned, also in zip(starts, skips, of_large, of_small):
+        smaller.extend(start + np.flatnonzero(also))
         assert start >= 0 and start + plan.size <= height
         windows.extend(start + np.flatnonzero(owned))
         gradients.extend(range(start + skip, start + skip + plan.rows))
@@ -96,6 +95,7 @@ def test_every_row_belongs_to_one_strip(height, rows, margin):
             last = min(seen[-1], height - 11)
             assert start <= seen[0] and last < start + len(owned)
     assert sorted(windows) == list(range(height - 10))
+    assert sorted(smaller) == list(range(height - 2))
     assert set(gradients) == set(range(height if margin else height - 10))
 
 
