@@ -10,7 +10,7 @@ help:
 	@echo "make demo       train an SSIM and a convolutional network, attack both, draw"
 	@echo "make test       ruff, pyright, tests, doctests, notebooks"
 	@echo "make test-slow  ten kills of a run at random moments, none of which may cost a step"
-	@echo "make benchmark  what the layer costs beside a convolution"
+	@echo "make benchmark  what everything costs, beside other libraries"
 	@echo "make peers      values and gradients beside those of PyTorch libraries"
 
 $(BIN)/python:
@@ -38,8 +38,8 @@ test: check
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -m slow
 
-benchmark: $(VENV)/installed
-	$(BIN)/python -m experiments.benchmark layer
+benchmark: $(PEERS)/installed
+	$(PEERS)/bin/python -m experiments.benchmark all --out=runs/benchmark.json
 
 # Their dependencies are left out: kornia and piq ask for torchvision and any torch, of
 # which pip may choose a CUDA build of several GB. SSIM needs neither; the two small
@@ -51,6 +51,10 @@ $(PEERS)/installed: pyproject.toml Makefile
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		pytorch-msssim==1.0.0 piq==0.8.0 torchmetrics==1.9.0 kornia==0.9.0 \
 		kornia_rs lightning-utilities
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		dm-pix==0.4.5 foolbox==3.3.4
+	-$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		tensorflow-cpu==2.21.0
 	@touch $@
 
 peers: $(PEERS)/installed

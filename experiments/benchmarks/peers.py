@@ -1,5 +1,7 @@
 """SSIM and MS-SSIM beside the libraries that a user would pick instead."""
 
+import contextlib
+import itertools
 import math
 import statistics
 import sys
@@ -32,21 +34,17 @@ def measure(name: str, *, repeats: int) -> Report:
     machine = limits.measured()
     on_cpu = jax.default_backend() == "cpu"
     rows = []
-    for task in rivals.TASKS:
-        for shape in SHAPES if on_cpu else _LARGE_SHAPES:
+    with contextlib.closing(workers.Workers(list(versions))) as libraries:
+        for task, shape in itertools.product(
+            rivals.TASKS, SHAPES if on_cpu else _LARGE_SHAPES
+        ):
             scales = 1
             if name == "ms_ssim":
                 scales = 5 if min(shape[1:3]) >= _SIDE_OF_FIVE_SCALES else 3
-            metric = rivals.Metric(scales)
-            costs = workers.costs(list(versions), metric, task, shape, repeats=repeats)
-            row = _row(task, shape, scales, costs, machine)
-            rows.append(row)
-            print(
-                task,
-                row["shape"],
-                *(f"{n} {1e3 * c.seconds:.2f}" for n, c in costs.items()),
-                file=sys.stderr,
-            )
+            costs = libraries.costs(rivals.Metric(scales), task, shape, repeats=repeats)
+            rows.append(_row(task, shape, scales, costs, machine))
+            found = [f"{n} {1e3 * c.seconds:.2f}" for n, c in costs.items()]
+            print(task, rows[-1]["shape"], *found, file=sys.stderr)
     notes = [str(machine)]
     for task in rivals.TASKS:
         of_task = [row for row in rows if row["task"] == task]

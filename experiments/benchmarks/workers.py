@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+import jax
+
 from experiments.benchmarks import rivals
 
 # Threads of OpenMP spin for a while after their work, on cores that the next needs.
@@ -64,56 +66,58 @@ class Worker:
         self._process.join()
 
 
-def costs(
-    libraries: Sequence[str],
-    metric: rivals.Metric,
-    task: str,
-    shape: Sequence[int],
-    *,
-    repeats: int,
-) -> dict[str, Cost]:
-    """What each library that can do it needs, in turns so that noise hits all alike.
+class Workers:
+    """All libraries, two processes each: for time and for memory.
 
     Args:
       libraries: names in `rivals`.
-      metric: what is computed.
-      task: one of `rivals.TASKS`.
-      shape: of the images, `[n, h, w, c]`.
-      repeats: how many timings the medians are of.
-
-    Returns:
-      Costs by library.
     """
-    with contextlib.ExitStack() as stack:
-        workers, first = {}, {}
-        for name in libraries:
-            worker = stack.enter_context(contextlib.closing(Worker(name)))
+
+    def __init__(self, libraries: Sequence[str]):
+        """Starts the processes."""
+        # Freed memory then goes back to the system at once, and a peak is one run's.
+        returns_memory = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+        self._timed = {name: Worker(name) for name in libraries}
+        self._measured = {
+            name: Worker(name, environment=returns_memory) for name in libraries
+        }
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for worker in (*self._timed.values(), *self._measured.values()):
+            worker.close()
+
+    def costs(
+        self, metric: rivals.Metric, task: str, shape: Sequence[int], *, repeats: int
+    ) -> dict[str, Cost]:
+        """What each library needs that can do it, in turns: noise hits all alike.
+
+        Args:
+          metric: what is computed.
+          task: one of `rivals.TASKS`.
+          shape: of the images, `[n, h, w, c]`.
+          repeats: how many timings the medians are of.
+
+        Returns:
+          Costs by library.
+        """
+        first = {}
+        for name, worker in self._timed.items():
             with contextlib.suppress(rivals.UnsupportedError):
                 first[name] = worker("build", metric, task, shape)
-                workers[name] = worker
-        times: dict[str, list[float]] = {name: [] for name in workers}
+        times: dict[str, list[float]] = {name: [] for name in first}
         for _ in range(repeats):
-            for name, worker in workers.items():
+            for name in first:
                 time.sleep(_PAUSE)
-                times[name].append(worker("time"))
-    return {
-        name: Cost(
-            statistics.median(times[name]),
-            first[name],
-            _peak(name, metric, task, shape),
-        )
-        for name in times
-    }
-
-
-def _peak(
-    library: str, metric: rivals.Metric, task: str, shape: Sequence[int]
-) -> int | None:
-    # Freed memory then goes back to the system at once, and a peak is one run's.
-    returns_memory = {"MALLOC_MMAP_THRESHOLD_": "65536"}
-    with contextlib.closing(Worker(library, environment=returns_memory)) as worker:
-        worker("build", metric, task, shape)
-        return worker("peak")
+                times[name].append(self._timed[name]("time"))
+        peaks = {}
+        for name in first:
+            self._measured[name]("build", metric, task, shape)
+            peaks[name] = self._measured[name]("peak")
+        return {
+            name: Cost(statistics.median(times[name]), first[name], peaks[name])
+            for name in first
+        }
 
 
 def _serve(connection: Connection, library: str) -> None:
@@ -131,8 +135,10 @@ def _serve(connection: Connection, library: str) -> None:
             if action == "build":
                 run = rivals.build(library, *arguments)
             assert run is not None
-            answer = _peak_of(run) if action == "peak" else run() and None
-            if action != "peak":
+            if action == "peak":
+                answer = _peak_of(run)
+            else:
+                run()
                 answer = time.perf_counter() - start
             connection.send((None, answer))
         except Exception as error:  # To whoever asked.
@@ -140,7 +146,9 @@ def _serve(connection: Connection, library: str) -> None:
 
 
 def _peak_of(run: rivals.Run) -> int | None:
-    """How far one run raises the memory of this process, of Linux, on a CPU."""
+    """How far one run raises the memory of this process; of Linux, on a CPU."""
+    if jax.default_backend() != "cpu":
+        return None
     clear = pathlib.Path("/proc/self/clear_refs")
     try:
         clear.write_text("5")  # The peak begins anew.
