@@ -64,6 +64,7 @@ def lw_ssim(
         or are negative.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> image = jnp.linspace(0, 1, 16 * 16).reshape(16, 16, 1)
       >>> float(lw_ssim(image, image, data_range=1.0))
       2.0

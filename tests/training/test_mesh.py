@@ -64,3 +64,15 @@ def test_the_layer_needs_no_other_device_for_its_activations():
 def test_a_sum_over_images_would_be_noticed():
     x = jnp.ones((16, 12, 12, 3))
     assert "all-reduce" in compiled(lambda x: x - x.mean(), x)
+
+
+def test_strips_stay_where_their_images_are(monkeypatch):
+    jax.clear_caches()
+    monkeypatch.setattr("ssimjax.ops.strips._STRIP_BYTES", 1)
+    monkeypatch.setattr("ssimjax.ops.strips._HALOS", 1)
+    x, y = jax.random.uniform(jax.random.key(0), (2, 16, 80, 24, 3))
+    metric = functools.partial(lw_ssim, data_range=1.0)
+    text = compiled(jax.grad(lambda x, y: metric(x, y).sum()), x, y)
+    jax.clear_caches()
+    assert " while(" in text
+    assert not [word for word in COLLECTIVES if word in text]
