@@ -81,7 +81,7 @@ def pytorch_msssim(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> R
 def piq(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> Run:
     """Without its downsampling, which would make it another metric."""
     torch: Any = importlib.import_module("torch")
-    if importlib.util.find_spec("torchvision") is None:
+    if "piq" not in sys.modules and importlib.util.find_spec("torchvision") is None:
         # Its other metrics import it; a build that fits any torch is not to be had.
         for name in ("", ".models", ".models.inception", ".transforms", ".ops"):
             sys.modules[f"torchvision{name}"] = mock.MagicMock()

@@ -26,9 +26,9 @@ from ssimjax.ops.pooling import channel_means
 
 # A strip of one image. A map and its gradient need about ten of that size, which should
 # stay in the cache; fresh memory costs more than the arithmetic on it.
-_STRIP_BYTES = 3 * 2**19
+_STRIP_BYTES = 2**18
 # Rows at the edges of a strip are visited twice; strips are this many times higher.
-_HALOS = 4
+_HALOS = 6
 # Fewer strips than this save nothing.
 _FEWEST = 3
 
