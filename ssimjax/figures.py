@@ -225,14 +225,17 @@ def bars(
                 for name, value in group.items():
                     panel.barh(position, value, color=colors[name], label=name)
                     panel.annotate(
-                        f" {value:.3g}", (value, position), va="center", size=6
+                        f" {value:,.0f}" if value >= 100 else f" {value:.3g}",
+                        (value, position),
+                        va="center",
+                        size=6,
                     )
                     position += 1
                 position += 1
             panel.set(xscale="log", title=title, xlabel=unit)
             panel.set_yticks(ticks, list(groups))
             panel.invert_yaxis()
-            panel.margins(x=0.1)
+            panel.margins(x=0.1, y=0.01)
             shown = dict(zip(*reversed(panel.get_legend_handles_labels())))
             panel.legend(
                 shown.values(), shown.keys(), loc="upper left", bbox_to_anchor=(1, 1)

@@ -151,8 +151,9 @@ def test_benchmark_prints_ratios(tmp_path):
     done = run("benchmark", "layer", "--repeats=1", f"--out={out}")
     assert done.returncode == 0, done.stderr
     assert "geometric mean of gradients ratio" in done.stdout
-    rows = json.loads(out.read_text())
+    rows = json.loads(out.read_text())["layer"]["rows"]
     assert len(rows) == 4
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     for row in rows:
         assert row["ratio"] == pytest.approx(row["ssim_ms"] / row["conv_ms"])
     failed = run("benchmark", "everything")
