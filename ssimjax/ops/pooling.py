@@ -95,18 +95,32 @@ def channel_means(
 
 
 def _mean(values: Float[Array, "... w c"], spatial_axes: int) -> Float[Array, "... c"]:
-    """Mean over the spatial axes, the columns by a product with ones.
+    """Mean over the spatial axes."""
+    axes = range(-1 - spatial_axes, -1)
+    count = math.prod(values.shape[axis] for axis in axes)
+    return column_sums(values).sum(tuple(range(-spatial_axes, -1))) / count
+
+
+def column_sums(values: Float[Array, "... w c"]) -> Float[Array, "... c"]:
+    """Sum over the last spatial axis, as a product with ones.
 
     XLA's CPU backend fuses a plain sum with all that comes before it into one loop on
     one core; a product it computes on all cores, from a map made on all cores.
+
+    Args:
+      values: maps `[..., w, channels]`.
+
+    Returns:
+      Sums `[..., channels]`.
+
+    Example:
+      >>> column_sums(jnp.ones((4, 2))).tolist()
+      [4.0, 4.0]
     """
-    axes = range(-1 - spatial_axes, -1)
-    count = math.prod(values.shape[axis] for axis in axes)
     ones = jnp.ones(values.shape[-2], values.dtype)
-    sums = jnp.einsum(
+    return jnp.einsum(
         "...wc,w->...c", values, ones, precision=jax.lax.Precision.HIGHEST
     )
-    return sums.sum(tuple(range(-spatial_axes, -1))) / count
 
 
 def mean_over_channels(

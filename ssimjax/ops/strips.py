@@ -22,7 +22,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from ssimjax.ops.pooling import channel_means
+from ssimjax.ops.pooling import channel_means, column_sums
 
 # A strip of one image. A map and its gradient need about ten of that size, which should
 # stay in the cache; fresh memory costs more than the arithmetic on it.
@@ -133,7 +133,7 @@ def strip_means(
             for map_, owned, scale in zip(maps, strip.owned, scales):
                 sums += jnp.einsum(
                     "...rc,r->...c",
-                    _row_sums(map_, spatial_axes),
+                    column_sums(map_).sum(tuple(range(1 - spatial_axes, -1))),
                     scale * jnp.asarray(owned, map_.dtype),
                     precision=jax.lax.Precision.HIGHEST,
                 )
@@ -247,10 +247,3 @@ def _plan(height: int, rows: int, halos: Sequence[int], margin: int) -> _Plan:
 
     strips = _Strip(start, first - start, tuple(owned(halo) for halo in halos))
     return _Plan(strips, size, rows)
-
-
-def _row_sums(map_: Float[Array, "..."], spatial_axes: int) -> Float[Array, "... r c"]:
-    """Sums over all spatial axes but the first."""
-    ones = jnp.ones(map_.shape[-2], map_.dtype)
-    sums = jnp.einsum("...wc,w->...c", map_, ones, precision=jax.lax.Precision.HIGHEST)
-    return sums.sum(tuple(range(1 - spatial_axes, -1)))
