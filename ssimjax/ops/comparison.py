@@ -18,7 +18,7 @@ from ssimjax.ops.moments import (
     window_weights,
 )
 from ssimjax.ops.pooling import channel_means, cropped, mean_over_channels
-from ssimjax.ops.strips import rows_per_strip, strip_means
+from ssimjax.ops.strips import strip_means, tiling
 from ssimjax.ops.windows import Padding, Window
 
 # A map as pointwise arithmetic on moments and the stabilisers c1 and c2.
@@ -193,10 +193,8 @@ def _by_strips(
     ):
         return None
     halos = [level.halo for _, level in levels]
-    rows = rows_per_strip(
-        images.x, images.y, halo=max(halos), spatial_axes=first.spatial_axes
-    )
-    if rows is None:
+    tiles = tiling(images.x, images.y, halo=max(halos), spatial_axes=first.spatial_axes)
+    if tiles is None:
         return None
 
     def values(x: Array, y: Array, centre_x: Array, centre_y: Array) -> list[Array]:
@@ -211,7 +209,7 @@ def _by_strips(
         (images.centre_x, images.centre_y),
         halos=halos,
         weights=[weight for weight, _ in levels],
-        rows=rows,
+        tiles=tiles,
         spatial_axes=first.spatial_axes,
     )
 

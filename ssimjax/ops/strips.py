@@ -2,7 +2,8 @@
 
 A map of windows, and everything it is made of, is as large as the image: on a CPU, the
 time goes into memory that is written once and read once. In strips of rows nothing but
-the images and their gradients ever leaves the cache. A small image is one strip.
+the images and their gradients ever leaves the cache. A small image is one strip, and
+several small images go together.
 
 The mean of a map has one number per image and channel, and its derivative is a product
 with a map of gradients, computed along with it. Derivatives of those gradients are left
@@ -31,6 +32,8 @@ _STRIP_BYTES = 2**18
 _HALOS = 6
 # Fewer strips than this save nothing.
 _FEWEST = 3
+# As many small images as are worth the start of a loop.
+_GROUP_BYTES = 2**20
 
 _Values = Callable[..., Sequence[Float[Array, "..."]]]
 _Images = tuple[Float[Array, "..."], Float[Array, "..."]]
@@ -38,10 +41,22 @@ _Arrays = tuple[Array, ...]
 _MeansAndGradients = tuple[Array, tuple[Array, ...]]
 
 
-def rows_per_strip(
+class Tiling(NamedTuple):
+    """How much is visited at a time.
+
+    Attributes:
+      images: images of the batch, a divisor of their number.
+      rows: rows of each.
+    """
+
+    images: int
+    rows: int
+
+
+def tiling(
     x: Float[Array, "..."], y: Float[Array, "..."], *, halo: int, spatial_axes: int
-) -> int | None:
-    """How high strips should be, or None where they do not fit.
+) -> Tiling | None:
+    """How many images and rows to visit at a time, or None where strips do not fit.
 
     Args:
       x: images `[*batch, *spatial, channels]`.
@@ -50,20 +65,26 @@ def rows_per_strip(
       spatial_axes: number of spatial axes.
 
     Returns:
-      Rows, those of the whole image if it is small; None for images that broadcast, for
-      signals, and elsewhere than on a CPU.
+      Images and rows, all of them if they are small; None for images that broadcast,
+      for signals, and elsewhere than on a CPU. A batch stays whole where several
+      devices could share it.
 
     Example:
-      >>> small = jnp.ones((8, 8, 1))
-      >>> rows_per_strip(small, small, halo=10, spatial_axes=2)
-      8
+      >>> small = jnp.ones((4, 8, 8, 1))
+      >>> tiling(small, small, halo=10, spatial_axes=2)
+      Tiling(images=4, rows=8)
     """
     if jax.default_backend() != "cpu" or x.shape != y.shape or spatial_axes < 2:
         return None
-    height = x.shape[-1 - spatial_axes]
-    row_bytes = max(1, x.size * x.dtype.itemsize // height)
+    axis = x.ndim - 1 - spatial_axes
+    images, height = math.prod(x.shape[:axis]), x.shape[axis]
+    image_bytes = math.prod(x.shape[axis:]) * x.dtype.itemsize
+    if jax.device_count() == 1:
+        most = max(1, min(images, _GROUP_BYTES // max(1, image_bytes)))
+        images = max(n for n in range(1, most + 1) if images % n == 0)
+    row_bytes = max(1, images * image_bytes // height)
     rows = max(_STRIP_BYTES // row_bytes, _HALOS * halo, 1)
-    return rows if height >= _FEWEST * rows + 2 * halo else height
+    return Tiling(images, rows if height >= _FEWEST * rows + 2 * halo else height)
 
 
 def strip_means(
@@ -73,7 +94,7 @@ def strip_means(
     *,
     halos: Sequence[int],
     weights: Sequence[float],
-    rows: int,
+    tiles: Tiling,
     spatial_axes: int,
 ) -> Float[Array, "*batch c"]:
     """Weighted sum of the means of several maps over their windows, per channel.
@@ -87,7 +108,7 @@ def strip_means(
       constants: further arguments of `values`, which have no derivative.
       halos: rows that a window of each map has beyond its first.
       weights: of the maps.
-      rows: rows of a strip.
+      tiles: images and rows to visit at a time.
       spatial_axes: number of spatial axes.
 
     Returns:
@@ -101,7 +122,7 @@ def strip_means(
       ...     (),
       ...     halos=[1],
       ...     weights=[1.0],
-      ...     rows=2,
+      ...     tiles=Tiling(1, 2),
       ...     spatial_axes=2,
       ... ).tolist()
       [8.0]
@@ -112,9 +133,25 @@ def strip_means(
     shapes = [s.shape for s in jax.eval_shape(values, *images, *constants)]
     scales = [w / math.prod(s[axis:-1]) for w, s in zip(weights, shapes)]
 
+    def by_groups(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
+        batch = arguments[0].shape[:axis]
+        if tiles.images >= math.prod(batch):
+            return by_strips(wanted, arguments)
+
+        def grouped(array: Array) -> Array:
+            rest = array.shape[axis:]
+            array = jnp.broadcast_to(array, (*batch, *rest))
+            return array.reshape(-1, tiles.images, *rest)
+
+        groups = jax.lax.map(
+            functools.partial(by_strips, wanted), jax.tree.map(grouped, arguments)
+        )
+        return jax.tree.map(lambda a: a.reshape(*batch, *a.shape[2:]), groups)
+
     def by_strips(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
+        axis = arguments[0].ndim - 1 - spatial_axes
         # A row of a gradient needs all windows that see it: a halo more on both sides.
-        plan = _plan(height, rows, halos, halo if wanted else 0)
+        plan = _plan(height, tiles.rows, halos, halo if wanted else 0)
 
         def add_strip(carry: _MeansAndGradients, strip: _Strip):
             sums, gradients = carry
@@ -153,7 +190,9 @@ def strip_means(
                 ),
             ), None
 
-        sums = jnp.zeros((*shapes[0][:axis], shapes[0][-1]), arguments[0].dtype)
+        sums = jnp.zeros(
+            (*arguments[0].shape[:axis], shapes[0][-1]), arguments[0].dtype
+        )
         gradients = tuple(jnp.zeros_like(arguments[index]) for index in wanted)
         return jax.lax.scan(add_strip, (sums, gradients), plan.strips)[0]
 
@@ -174,7 +213,7 @@ def strip_means(
     def with_gradients(wanted: tuple[int, ...]) -> Callable[..., _MeansAndGradients]:
         @jax.custom_jvp
         def function(*arguments: Array) -> _MeansAndGradients:
-            return by_strips(wanted, arguments)
+            return by_groups(wanted, arguments)
 
         @function.defjvp
         def _(primals: _Arrays, tangents: _Arrays):
@@ -184,7 +223,7 @@ def strip_means(
 
     @jax.custom_jvp
     def means(*arguments: Array) -> Array:
-        return by_strips((), arguments)[0]
+        return by_groups((), arguments)[0]
 
     @functools.partial(means.defjvp, symbolic_zeros=True)
     def _(primals: _Arrays, tangents: tuple[Any, ...]):

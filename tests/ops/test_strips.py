@@ -48,7 +48,7 @@ def derivatives(metric):
 def without_strips(name):
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(True):
         jax.clear_caches()
-        patch.setattr("ssimjax.ops.comparison.rows_per_strip", lambda *_, **__: None)
+        patch.setattr("ssimjax.ops.comparison.tiling", lambda *_, **__: None)
         return derivatives(METRICS[name])
 
 
@@ -58,7 +58,9 @@ def test_strips_are_the_whole(name, strip_bytes, float64, monkeypatch):
     target = without_strips(name)
     jax.clear_caches()
     monkeypatch.setattr(strips, "_STRIP_BYTES", strip_bytes)
+    monkeypatch.setattr(strips, "_GROUP_BYTES", strip_bytes)
     monkeypatch.setattr(strips, "_HALOS", 1)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     counts = []
 
     def counted(*arguments):
@@ -101,8 +103,34 @@ def test_every_row_belongs_to_one_strip(height, rows, margin):
 
 def test_large_images_go_in_strips_and_need_little_memory():
     x = jnp.zeros((1, 1080, 1920, 3))
-    rows = strips.rows_per_strip(x, x, halo=10, spatial_axes=2)
-    assert rows is not None and 40 <= rows < 100
+    tiles = strips.tiling(x, x, halo=10, spatial_axes=2)
+    assert tiles is not None and 40 <= tiles.rows < 100
+    program = jax.jit(jax.value_and_grad(lambda x, y: ssim(x, y, data_range=1.0).sum()))
+    memory = program.lower(x, x).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 2 * x.nbytes
+
+
+@pytest.mark.parametrize(
+    ("devices", "shape", "images", "rows"),
+    [
+        (1, (128, 64, 64, 3), 16, 64),
+        (1, (2, 3, 2048, 64, 3), 1, 341),
+        (1, (7, 256, 256, 3), 1, 256),
+        (8, (128, 64, 64, 3), 128, 64),
+    ],
+)
+def test_images_go_in_groups_where_no_device_shares_them(
+    devices, shape, images, rows, monkeypatch
+):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    x = jnp.zeros(shape)
+    tiles = strips.tiling(x, x, halo=10, spatial_axes=2)
+    assert tiles == strips.Tiling(images, rows)
+
+
+def test_a_large_batch_needs_little_memory(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    x = jnp.zeros((256, 64, 64, 3))
     program = jax.jit(jax.value_and_grad(lambda x, y: ssim(x, y, data_range=1.0).sum()))
     memory = program.lower(x, x).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 2 * x.nbytes
