@@ -1,0 +1,71 @@
+"""What the input gradient of a network is good for."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from ssimjax.attacks.objectives import LogitsFn, cross_entropy
+
+
+class GradientHealth(NamedTuple):
+    """Shares of input gradients that an attack cannot use.
+
+    Attributes:
+      zero: pixels whose gradient is exactly 0, of those that are finite or not.
+      zero_images: images all of whose pixels have gradient 0.
+      nonfinite: pixels whose gradient is infinite or NaN.
+      norm: median length of the gradient of an image, where it is finite.
+    """
+
+    zero: Float[Array, ""]
+    zero_images: Float[Array, ""]
+    nonfinite: Float[Array, ""]
+    norm: Float[Array, ""]
+
+
+def gradient_health(
+    logits_fn: LogitsFn,
+    images: Float[ArrayLike, "b h w c"],
+    labels: Int[ArrayLike, " b"],
+) -> GradientHealth:
+    """How many gradients of the cross-entropy in the pixels are 0 or not finite.
+
+    A network whose gradient vanishes or overflows withstands gradient attacks without
+    being robust.
+
+    Args:
+      logits_fn: maps images to logits `[b, classes]`, each image on its own.
+      images: images.
+      labels: true classes.
+
+    Returns:
+      Shares in [0, 1], and the median length.
+
+    Example:
+      >>> health = gradient_health(
+      ...     lambda x: 0 * x[:, 0, 0], jnp.ones((2, 4, 4, 3)), jnp.array([0, 1])
+      ... )
+      >>> float(health.zero), float(health.nonfinite)
+      (1.0, 0.0)
+
+    References:
+      Athalye et al. 2018, Obfuscated gradients give a false sense of security,
+      Section 3.
+    """
+    labels = jnp.asarray(labels)
+
+    def total(images: Array) -> Array:
+        return cross_entropy(logits_fn(images), labels).sum()
+
+    gradients = jax.grad(total)(jnp.asarray(images))
+    zero = gradients == 0
+    lengths = jnp.sqrt((gradients**2).sum((1, 2, 3)))
+    return GradientHealth(
+        zero.mean(),
+        zero.all((1, 2, 3)).mean(),
+        (~jnp.isfinite(gradients)).mean(),
+        jnp.nanmedian(jnp.where(jnp.isfinite(lengths), lengths, jnp.nan)),
+    )

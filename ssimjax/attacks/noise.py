@@ -1,0 +1,44 @@
+"""Random noise, the weakest attack of all."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ssimjax.attacks.balls import Ball, Epsilon, check_ball
+
+
+def random_noise(
+    key: PRNGKeyArray,
+    images: Float[ArrayLike, "b h w c"],
+    *,
+    epsilon: Epsilon,
+    clip_range: tuple[float, float] = (0.0, 1.0),
+) -> Float[Array, "b h w c"]:
+    """Adds +ε or -ε to every pixel at random.
+
+    An attack that does no better than this one has learned nothing from the network.
+
+    Args:
+      key: PRNG key.
+      images: images in `clip_range`.
+      epsilon: L∞ size in pixel units, >= 0; may be traced.
+      clip_range: smallest and largest valid pixel.
+
+    Returns:
+      Noisy images in `clip_range`.
+
+    Raises:
+      ValueError: if epsilon is a negative number or the range is empty.
+
+    Example:
+      >>> image = jnp.full((1, 2, 2, 1), 0.5)
+      >>> noisy = random_noise(jax.random.key(0), image, epsilon=0.25)
+      >>> bool((abs(noisy - 0.5) == 0.25).all())
+      True
+    """
+    check_ball(epsilon, "linf", clip_range, ("linf",))
+    images = jnp.asarray(images)
+    signs = jax.random.rademacher(key, images.shape, images.dtype)
+    ball = Ball(epsilon, "linf", clip_range)
+    return ball.project(images + epsilon * signs, images)

@@ -1,0 +1,73 @@
+"""Several attacks, one after the other, on whoever is left."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ssimjax.attacks.objectives import LogitsFn, is_fooled
+from ssimjax.attacks.registry import Attack
+from ssimjax.attacks.slots import finite
+
+
+def worst_case(
+    key: PRNGKeyArray,
+    logits_fn: LogitsFn,
+    images: Float[ArrayLike, "b h w c"],
+    labels: Int[ArrayLike, " b"],
+    *,
+    attacks: Mapping[str, Attack],
+    epsilon: float | Float[Array, ""],
+    top_k: int = 1,
+) -> Float[Array, "b h w c"]:
+    """For each image, what the first attack finds that succeeds.
+
+    A classifier is as robust as it is against whichever attack is the worst for each
+    image; the accuracy on the result is that number. Images that have fallen cost the
+    later attacks one evaluation.
+
+    Args:
+      key: PRNG key.
+      logits_fn: maps images to logits `[b, classes]`, each image on its own.
+      images: images.
+      labels: true classes.
+      attacks: by name, cheap ones first, as `by_name` makes them with the same `top_k`.
+      epsilon: radius in pixel units, >= 0, of all of them; may be traced.
+      top_k: an attack succeeds when the true class is not among so many guesses.
+
+    Returns:
+      Misclassified points where there is one, the images themselves elsewhere.
+
+    Raises:
+      FloatingPointError: if a logit is not finite. Under `jit`, that image is NaN.
+      ValueError: if there is no attack, or one refuses its arguments.
+
+    Example:
+      >>> from ssimjax.attacks import by_name
+      >>> two = lambda x: jnp.stack([x.mean((1, 2, 3)), 0 * x[:, 0, 0, 0] + 0.4], -1)
+      >>> images = jnp.stack([jnp.full((2, 2, 1), 0.5), jnp.ones((2, 2, 1))])
+      >>> found = worst_case(
+      ...     jax.random.key(0),
+      ...     two,
+      ...     images,
+      ...     jnp.array([0, 0]),
+      ...     attacks={name: by_name(name) for name in ("fgsm", "pgd")},
+      ...     epsilon=0.25,
+      ... )
+      >>> is_fooled(two(found), jnp.array([0, 0])).tolist()
+      [True, False]
+
+    References:
+      Croce and Hein 2020, Reliable evaluation of adversarial robustness with an
+      ensemble of diverse parameter-free attacks, Section 5.
+    """
+    if not attacks:
+        raise ValueError("attacks must name at least one attack, got none")
+    worst, labels = jnp.asarray(images), jnp.asarray(labels)
+    for attack, own in zip(attacks.values(), jax.random.split(key, len(attacks))):
+        found = attack(own, logits_fn, worst, labels, epsilon=epsilon)
+        fooled = is_fooled(logits_fn(found), labels, top_k=top_k)
+        worst = jnp.where(fooled[:, None, None, None], found, worst)
+    return finite(worst)
