@@ -26,6 +26,8 @@ def defaults() -> ml_collections.ConfigDict:
     data.cache_dir = config_dict.placeholder(str)
     data.train_split = "train"  # tfds: any TFDS split; folder: name of a subfolder.
     data.test_split = "test"
+    # tfds, folder: images are cut to their central square and resized to this side.
+    data.side = config_dict.placeholder(int)
     data.size = 32  # photographs: side of a patch in pixels.
     data.train_count = 4000  # photographs: number of training patches.
     data.test_count = 1000  # photographs: number of test patches.
@@ -33,7 +35,7 @@ def defaults() -> ml_collections.ConfigDict:
     data.seed = 0  # photographs: of the positions of the patches.
 
     model = config.model = ml_collections.ConfigDict()
-    model.name = "quick"
+    model.name = "quick"  # "quick" (Fig. 4) or "shallow" (Fig. 6).
     model.feature_layer = "ssim"  # "ssim" or "conv": the last feature layer.
     model.widths = (32, 32, 64)  # Filters of the three feature layers.
     model.hidden = 64  # Units of the first dense layer.
@@ -45,11 +47,14 @@ def defaults() -> ml_collections.ConfigDict:
     model.exponents = (1.0, 1.0, 1.0)  # SSIM: of luminance, contrast, structure.
     model.patches = "across_channels"  # SSIM: or "per_channel".
     model.structure_form = "standard"  # SSIM: or "printed" (Eq. 6 as it stands).
+    model.norm_before = False  # Batch normalisation before the last feature layer.
     model.output_gain = 1.0  # SSIM: constant factor on the layer's output.
 
     augmentation = config.augmentation = ml_collections.ConfigDict()
     augmentation.flip = True  # Mirror at random.
     augmentation.crop = 0  # Shift at random by up to so many pixels.
+    # Side of a random rectangle once resized; test images are resized to it whole.
+    augmentation.resized_crop = config_dict.placeholder(int)
 
     optimizer = config.optimizer = ml_collections.ConfigDict()
     optimizer.rate = 0.01  # Of SGD.

@@ -1,8 +1,11 @@
-"""Attacks the trained network in a folder with FGSM, over a grid of ε.
+"""Attacks trained networks, side by side, over a grid of ε.
 
-    python -m experiments.attack --workdir=runs/quickstart
+    python -m experiments.attack --workdir=runs/demo/ssim
+    python -m experiments.attack --workdir=runs/demo/ssim,runs/demo/conv --attacks=all
 
-Writes `attack.json`, `attack.md` and a picture into the folder.
+`--attacks=all` runs FGSM, PGD, Auto-PGD with three losses, Square, transfer from the
+last network of the list, and noise, reports the worst case for each example, and says
+whether gradients are masked. Writes `attack.json`, `attack.md` and pictures.
 """
 
 import json
@@ -11,34 +14,153 @@ from absl import flags
 from etils import epath
 
 from experiments import command_line
-from ssimjax.tables import accuracy_table
-from ssimjax.tasks import draw_attack, fgsm_accuracy, load
+from ssimjax.tables import accuracy_table, corruption_table
+from ssimjax.tasks import (
+    attack_accuracy,
+    corruption_accuracy,
+    diagnose,
+    draw_attack,
+    draw_corruptions,
+    gradient_shares,
+    load,
+)
 
-_WORKDIR = command_line.define_workdir("Folder of a trained network.")
+_ALL = (
+    "noise",
+    "fgsm",
+    "pgd",
+    "pgd_margin",
+    "apgd_ce",
+    "apgd_dlr",
+    "apgd_t",
+    "square",
+    "transfer",
+)
+_WORKDIR = flags.DEFINE_list(
+    "workdir", None, "Folders of trained networks.", required=True
+)
+_ATTACKS = flags.DEFINE_list(
+    "attacks", ["fgsm"], f"Which attacks, or all: {', '.join(_ALL)}, pgd_l2."
+)
+_EPSILONS = flags.DEFINE_list(
+    "epsilons", None, "Sizes in steps of 1/255, such as 0,2,8; default the config's."
+)
 _EXAMPLES = flags.DEFINE_integer(
     "examples", None, "How many examples of each split, spread evenly; default all."
 )
 _SPLITS = flags.DEFINE_list("splits", ["train", "test"], "Which splits to attack.")
+_STEPS = flags.DEFINE_integer("steps", None, "Of PGD, default 50, and APGD, 100.")
+_RESTARTS = flags.DEFINE_integer("restarts", None, "Of PGD; default 10.")
+_QUERIES = flags.DEFINE_integer("queries", None, "Of Square; default 5000.")
+_TOP_K = flags.DEFINE_integer("top_k", 1, "How many guesses an attack has to beat.")
+_CORRUPTIONS = flags.DEFINE_bool("corruptions", False, "Noise, blur and JPEG, too.")
+_SURROGATE = flags.DEFINE_string("surrogate", None, "Folder of the one for transfer.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the attacks and the noise.")
+_OUT = flags.DEFINE_string("out", None, "Folder to write to; default the first one.")
 
 
 def main() -> None:
-    """Attacks, draws and prints the table."""
-    run = load(_WORKDIR.value)
-    name = run.config.model.feature_layer
-    rows = fgsm_accuracy(
-        run,
-        epsilons=run.config.attack.epsilons,
-        splits=_SPLITS.value,
-        examples=_EXAMPLES.value,
+    """Attacks, draws and prints the tables."""
+    runs = {}
+    for folder in _WORKDIR.value:
+        run = load(folder)
+        name = run.config.model.feature_layer
+        runs[epath.Path(folder).name if name in runs else name] = run
+    surrogate = list(runs.values())[-1]
+    if _SURROGATE.value is not None:
+        surrogate = load(_SURROGATE.value)
+    elif "transfer" in _ATTACKS.value and len(runs) == 1:
+        raise ValueError("--attacks=transfer needs --surrogate or a second --workdir")
+    first = next(iter(runs.values()))
+    chance = 1 / len(first.dataset.classes)
+    epsilons = first.config.attack.epsilons
+    if _EPSILONS.value is not None:
+        epsilons = [float(step) / 255 for step in _EPSILONS.value]
+
+    attacks = {name: _options(name) for name in _chosen(len(runs))}
+    found, corrupted, signs = {}, {}, {}
+    for name, run in runs.items():
+        found[name] = attack_accuracy(
+            run,
+            epsilons=epsilons,
+            attacks=attacks,
+            splits=_SPLITS.value,
+            examples=_EXAMPLES.value,
+            surrogate=surrogate,
+            seed=_SEED.value,
+        )
+        if _CORRUPTIONS.value:
+            corrupted[name] = corruption_accuracy(
+                run, examples=_EXAMPLES.value, seed=_SEED.value
+            )
+        if len(attacks) > 1:
+            signs[name] = _signs(run, found[name], epsilons, attacks, chance)
+
+    folder = epath.Path(_OUT.value or _WORKDIR.value[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = [accuracy_table([{"network": n} | r for n, t in found.items() for r in t])]
+    pictures = [draw_attack(found, folder, classes=len(first.dataset.classes))]
+    if corrupted:
+        tables.append(
+            corruption_table(
+                [{"network": n} | r for n, t in corrupted.items() for r in t]
+            )
+        )
+        pictures.append(draw_corruptions(corrupted, folder))
+    tables.extend(
+        "\n".join([f"{name}:", "", *(f"- {sentence}" for sentence in sentences)])
+        for name, sentences in signs.items()
     )
-    table = accuracy_table([{"network": name} | row for row in rows])
-    folder = epath.Path(_WORKDIR.value)
-    (folder / "attack.json").write_text(json.dumps(rows, indent=2) + "\n")
-    (folder / "attack.md").write_text(table + "\n")
-    picture = draw_attack({name: rows}, folder, classes=len(run.dataset.classes))
-    print(f"\nTop-1 / top-5 accuracy under FGSM (%), {run.dataset.description}.\n")
-    print(table)
-    print(f"\nPicture:\n  {picture}")
+    text = "\n\n".join(tables)
+    results = {"attacks": found, "corruptions": corrupted, "signs": signs}
+    (folder / "attack.json").write_text(json.dumps(results, indent=2) + "\n")
+    (folder / "attack.md").write_text(text + "\n")
+    print(f"\nTop-1 / top-5 accuracy under attack (%), {first.dataset.description}.\n")
+    print(text)
+    print("\nPictures:", *pictures, sep="\n  ")
+
+
+def _chosen(networks: int) -> list[str]:
+    if _ATTACKS.value != ["all"]:
+        return _ATTACKS.value
+    alone = networks == 1 and _SURROGATE.value is None
+    return [name for name in _ALL if name != "transfer" or not alone]
+
+
+def _options(name: str) -> dict[str, int]:
+    """What the flags say about an attack."""
+    options = {"top_k": _TOP_K.value}
+    given = {}
+    if name.startswith(("pgd", "apgd")) or name == "transfer":
+        given["steps"] = _STEPS.value
+    if name.startswith("pgd"):
+        given["restarts"] = _RESTARTS.value
+    if name == "square":
+        given["queries"] = _QUERIES.value
+    return options | {k: v for k, v in given.items() if v is not None}
+
+
+def _signs(run, rows, epsilons, attacks, chance) -> list[str]:
+    """Sentences about the gradient, from the last of the splits."""
+    split = _SPLITS.value[-1]
+    scaled = {n: o for n, o in attacks.items() if n in ("pgd", "apgd_ce")}
+    divided = []
+    if scaled:
+        divided = attack_accuracy(
+            run,
+            epsilons=[e for e in epsilons if e > 0],
+            attacks=scaled,
+            splits=[split],
+            examples=_EXAMPLES.value,
+            divisor=10.0,
+            seed=_SEED.value,
+        )
+    return diagnose(
+        [row for row in rows if row["split"] == split],
+        gradients=gradient_shares(run, examples=_EXAMPLES.value or 1000),
+        scaled=[row for row in divided if row["attack"] in scaled],
+        chance=chance,
+    )
 
 
 if __name__ == "__main__":

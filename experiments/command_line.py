@@ -30,19 +30,22 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 )
 
 
-def run(main: Callable[..., None], *, choices: Sequence[str] = ()) -> None:
+def run(
+    main: Callable[..., None], *, choices: Sequence[str] = (), several: bool = False
+) -> None:
     """Parses the flags and runs a command; a user's mistake is one message, exit 1.
 
     Args:
       main: the command.
       choices: what its one argument may be; without choices it takes none.
+      several: whether it takes any arguments, which it checks itself.
     """
 
     def guarded(arguments: Sequence[str]) -> None:
         given = arguments[1:]
         if choices and (len(given) != 1 or given[0] not in choices):
             sys.exit(f"error: name one of {', '.join(choices)}; got {' '.join(given)}")
-        if given and not choices:
+        if given and not choices and not several:
             sys.exit(f"error: unexpected argument {given[0]!r}; flags begin with --")
         # absl shows what libraries say to themselves unless told otherwise.
         if not flags.FLAGS["verbosity"].present:

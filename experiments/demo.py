@@ -13,7 +13,7 @@ from etils import epath
 from configs import quickstart
 from experiments import command_line
 from ssimjax.tables import accuracy_cells, markdown_table, summary_cells
-from ssimjax.tasks import draw_attack, draw_training, fgsm_accuracy, train
+from ssimjax.tasks import attack_accuracy, draw_attack, draw_training, train
 
 _WORKDIR = command_line.define_workdir("Folder for both runs and their pictures.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of initialisation, shuffling, augmentation.")
@@ -32,7 +32,7 @@ def main() -> None:
             config.training.epochs = _EPOCHS.value
         print(f"Training the {network} network ...", flush=True)
         run = runs[network] = train(config, folder / network)
-        attacks[network] = fgsm_accuracy(
+        attacks[network] = attack_accuracy(
             run, epsilons=config.attack.epsilons, examples=_EXAMPLES.value
         )
         test = [row for row in attacks[network] if row["split"] == "test"]

@@ -4,7 +4,7 @@
 #
 #   experiments/launch_tpu.sh NAME ZONE [flags of experiments.train]
 #   experiments/launch_tpu.sh my-slice us-central2-b \
-#       --config=configs/abobakr2018/cifar10.py --workdir=gs://my-bucket/runs/cifar10
+#       --config=configs/abobakr2018/table1.py --workdir=gs://my-bucket/runs/cifar10
 #
 # Run it again after a preemption: training continues after the last checkpoint.
 # GCLOUD names another gcloud; PROJECT another project than gcloud's own.

@@ -1,6 +1,7 @@
 """Structural similarity in JAX."""
 
 from ssimjax import attacks as attacks
+from ssimjax import corruptions as corruptions
 from ssimjax import losses as losses
 from ssimjax import nn as nn
 from ssimjax import ops as ops

@@ -48,31 +48,31 @@ def training_curves(histories: Mapping[str, Rows], path: epath.PathLike) -> None
 def accuracy_against_epsilon(
     tables: Mapping[str, Rows], path: epath.PathLike, *, chance: float
 ) -> None:
-    """Accuracy under attack, a panel per split: solid top-1, dotted top-5.
+    """Accuracy under attack, a panel per attack and split: solid top-1, dotted top-5.
 
     Args:
-      tables: rows with `split`, `epsilon`, `top1` and `top5`, by network.
+      tables: rows with `split`, `attack`, `epsilon`, `top1` and `top5`, by network.
       path: the PNG file to write.
       chance: accuracy of a guess, drawn as a line.
     """
-    splits = list(dict.fromkeys(r["split"] for rows in tables.values() for r in rows))
-    with _drawing(path, 4.5 * len(splits), 3.4) as figure:
-        panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
-        steps = sorted({255 * r["epsilon"] for rows in tables.values() for r in rows})
-        for panel, split in zip(panels, splits):
+    kinds = list(
+        dict.fromkeys((r["attack"], r["split"]) for t in tables.values() for r in t)
+    )
+    several = len({attack for attack, _ in kinds}) > 1
+    columns = min(4, len(kinds)) if several else len(kinds)
+    lines = -(-len(kinds) // columns)
+    width = 2.9 if several else 4.5
+    with _drawing(path, width * columns, (2.6 if several else 3.4) * lines) as figure:
+        panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
+        for panel, (attack, split) in zip(panels.flat, kinds):
             for color, (name, rows) in zip(_COLORS, tables.items()):
-                chosen = [row for row in rows if row["split"] == split]
-                epsilons = [255 * row["epsilon"] for row in chosen]
-                for metric, style in (("top1", "-"), ("top5", ":")):
-                    panel.plot(
-                        epsilons,
-                        [100 * row[metric] for row in chosen],
-                        color=color,
-                        linestyle=style,
-                        marker="o",
-                        markersize=3,
-                        label=f"{name}, top-{metric[3:]}",
-                    )
+                chosen = [
+                    r for r in rows if (r["attack"], r["split"]) == (attack, split)
+                ]
+                _accuracy_lines(
+                    panel, chosen, [255 * r["epsilon"] for r in chosen], name, color
+                )
+            steps = sorted({255 * r["epsilon"] for t in tables.values() for r in t})
             panel.axhline(100 * chance, color="0.6", linewidth=0.8, zorder=0)
             panel.annotate(
                 "chance",
@@ -87,11 +87,118 @@ def accuracy_against_epsilon(
             # Fractions of a step are drawn but have no room for a label of their own.
             whole = [step for step in steps if abs(step - round(step)) < 1e-6]
             panel.set_xticks(whole, [f"{step:.0f}" for step in whole])
-            panel.set_xlim(-0.15, 1.15 * steps[-1])
+            panel.set_xlim(-0.15, 1.15 * max(*steps, 1.0))
             panel.set_xticks([], minor=True)
-            panel.set(title=f"{split} split", xlabel="ε × 255 (L∞)", ylim=(-3, 103))
-        panels[0].set_ylabel("accuracy (%)")
-        panels[-1].legend(loc="upper right")
+            title = f"{attack}, {split}" if several else f"{split} split, {attack}"
+            panel.set(title=title, xlabel="ε × 255 (L∞)", ylim=(-3, 103))
+        for panel in panels[:, 0]:
+            panel.set_ylabel("accuracy (%)")
+        for panel in panels.flat[len(kinds) :]:
+            panel.set_axis_off()
+        last = panels.flat[0 if several else len(kinds) - 1]
+        last.legend(loc="upper right")
+
+
+def accuracy_against_severity(tables: Mapping[str, Rows], path: epath.PathLike) -> None:
+    """Accuracy on corrupted images, a panel per corruption: solid top-1, dotted top-5.
+
+    Args:
+      tables: rows with `corruption`, `severity`, `top1` and `top5`, by network.
+      path: the PNG file to write.
+    """
+    names = list(dict.fromkeys(r["corruption"] for t in tables.values() for r in t))
+    columns = min(3, len(names))
+    lines = -(-len(names) // columns)
+    with _drawing(path, 3.0 * columns, 2.5 * lines) as figure:
+        panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
+        for panel, corruption in zip(panels.flat, names):
+            for color, (name, rows) in zip(_COLORS, tables.items()):
+                chosen = [r for r in rows if r["corruption"] == corruption]
+                _accuracy_lines(
+                    panel, chosen, [r["severity"] for r in chosen], name, color
+                )
+            panel.set(
+                title=corruption.replace("_", " "), xlabel="severity", ylim=(-3, 103)
+            )
+        for panel in panels[:, 0]:
+            panel.set_ylabel("accuracy (%)")
+        for panel in panels.flat[len(names) :]:
+            panel.set_axis_off()
+        panels[0, 0].legend(loc="lower left")
+
+
+def _accuracy_lines(
+    panel: Any, rows: Rows, positions: Sequence[float], name: str, color: str
+) -> None:
+    for metric, style in (("top1", "-"), ("top5", ":")):
+        values = np.array([100 * row[metric] for row in rows])
+        panel.plot(
+            positions,
+            values,
+            color=color,
+            linestyle=style,
+            marker="o",
+            markersize=3,
+            label=f"{name}, top-{metric[3:]}",
+        )
+        if rows and f"{metric}_sd" in rows[0]:
+            spread = np.array([100 * row[f"{metric}_sd"] for row in rows])
+            panel.fill_between(
+                positions,
+                values - spread,
+                values + spread,
+                color=color,
+                alpha=0.15,
+                lw=0,
+            )
+
+
+def pruning(tables: Mapping[str, Rows], path: epath.PathLike) -> None:
+    """Accuracy against the share of filters removed.
+
+    Args:
+      tables: rows with `removed`, `order` and `top1`, by network.
+      path: the PNG file to write.
+    """
+    with _drawing(path, 4.8, 3.4) as figure:
+        panel = figure.subplots()
+        for color, (name, rows) in zip(_COLORS, tables.items()):
+            for order, style in zip(dict.fromkeys(r["order"] for r in rows), "-:"):
+                chosen = [r for r in rows if r["order"] == order]
+                panel.plot(
+                    [100 * r["removed"] for r in chosen],
+                    [100 * r["top1"] for r in chosen],
+                    color=color,
+                    linestyle=style,
+                    marker="o",
+                    markersize=3,
+                    label=f"{name}, {order} first",
+                )
+        panel.set(
+            xlabel="filters removed (%)", ylabel="top-1 accuracy (%)", ylim=(-3, 103)
+        )
+        panel.legend()
+
+
+def histograms(
+    panels: Mapping[str, Mapping[str, np.ndarray]], path: epath.PathLike
+) -> None:
+    """Distributions of a quantity in each network, a panel per quantity.
+
+    Args:
+      panels: values by network, by the quantity's name.
+      path: the PNG file to write.
+    """
+    with _drawing(path, 3.6 * len(panels), 2.8) as figure:
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for panel, (quantity, groups) in zip(axes, panels.items()):
+            everything = np.concatenate([np.ravel(v) for v in groups.values()])
+            low, high = everything.min(), everything.max()
+            edges = np.geomspace(max(low, 1e-9), max(high, 1e-8), 25)
+            for color, (name, values) in zip(_COLORS, groups.items()):
+                panel.hist(np.ravel(values), edges, color=color, alpha=0.55, label=name)
+            panel.set(xscale="log", xlabel=quantity, ylabel="filters")
+        axes[0].legend()
 
 
 def tiled(filters: np.ndarray, *, most: int = 64) -> np.ndarray:

@@ -124,20 +124,43 @@ def accuracy_cells(
 
 
 def accuracy_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Accuracy under attack in per cent: a line per split, a column per epsilon.
+    """Accuracy under attack in per cent: a line per attack, a column per epsilon.
 
     Args:
-      rows: `network`, `split`, `epsilon`, and `top1` and `top5` as fractions.
+      rows: `network`, `split`, `attack`, `epsilon`, and `top1` and `top5` as fractions.
 
     Returns:
       A Markdown table with cells "top-1 / top-5".
     """
-    lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    lines: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        lines.setdefault((row["network"], row["split"]), []).append(row)
+        key = (row["network"], row["split"], row["attack"])
+        lines.setdefault(key, []).append(row)
     return markdown_table(
         [
-            {"network": network, "split": split} | accuracy_cells(chosen, top5=True)
-            for (network, split), chosen in lines.items()
+            {"network": network, "split": split, "attack": attack}
+            | accuracy_cells(chosen, top5=True)
+            for (network, split, attack), chosen in lines.items()
+        ]
+    )
+
+
+def corruption_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Accuracy on corrupted images in per cent, a column per severity.
+
+    Args:
+      rows: `network`, `corruption`, `severity`, and `top1` as a fraction.
+
+    Returns:
+      A Markdown table.
+    """
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        cells = lines.setdefault((row["network"], row["corruption"]), {})
+        cells[f"severity {row['severity']}"] = percent(row, "top1")
+    return markdown_table(
+        [
+            {"network": network, "corruption": name.replace("_", " ")} | cells
+            for (network, name), cells in lines.items()
         ]
     )

@@ -23,8 +23,19 @@ ARROWS = {
     "training": {"training", "data", "ops"},
     "figures": set(),
     "tables": set(),
-    "tasks": {"tasks", "attacks", "data", "figures", "nn", "ops", "tables", "training"},
-    "__init__": {"attacks", "losses", "nn", "ops", "synthesis"},
+    "corruptions": set(),
+    "tasks": {
+        "tasks",
+        "attacks",
+        "corruptions",
+        "data",
+        "figures",
+        "nn",
+        "ops",
+        "tables",
+        "training",
+    },
+    "__init__": {"attacks", "corruptions", "losses", "nn", "ops", "synthesis"},
 }
 
 

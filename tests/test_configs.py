@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 
 from configs import quickstart
-from configs.abobakr2018 import cifar10
+from configs.abobakr2018 import fig6, fig7, table1, table2
 from ssimjax.data import Arrays, Dataset
 from ssimjax.tasks import train
 
+PAPER = [table1, fig6, table2]
 CONFIGS = [
     (quickstart, "ssim"),
     (quickstart, "conv"),
-    (cifar10, "ssim"),
-    (cifar10, "ssim_literal"),
-    (cifar10, "conv"),
+    *((paper, name) for paper in PAPER for name in ("ssim", "ssim_literal", "conv")),
+    (fig7, "with_relu"),
+    (fig7, "without_relu"),
 ]
 
 
@@ -28,7 +29,7 @@ def test_every_config_runs_two_steps(module, network):
     assert np.isfinite(run.summary["test"]["loss"])
 
 
-@pytest.mark.parametrize("module", [quickstart, cifar10])
+@pytest.mark.parametrize("module", [quickstart, *PAPER])
 def test_unknown_network(module):
     with pytest.raises(ValueError, match="argument must be .*conv.* got 'dense'"):
         module.get_config("dense")

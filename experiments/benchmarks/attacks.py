@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs.abobakr2018 import cifar10
+from configs.abobakr2018 import table1
 from experiments.benchmarks.timing import Report, turns
 from ssimjax.attacks import fgsm
 from ssimjax.data import Arrays, Dataset
@@ -30,7 +30,7 @@ def measure(*, repeats: int) -> Report:
     images = rng.integers(0, 256, (_IMAGES, 32, 32, 3), dtype=np.uint8)
     arrays = Arrays(images, np.arange(_IMAGES) % 10)
     dataset = Dataset(arrays, arrays, tuple("0123456789"), "noise")
-    task = from_config(cifar10.get_config("conv"), dataset)
+    task = from_config(table1.get_config("conv"), dataset)
     model = task.model(task.init(jax.random.key(0)))
     pixels, labels = jnp.asarray(images, jnp.float32) / 255, jnp.asarray(arrays.labels)
     attack = jax.jit(lambda x: fgsm(model, x, labels, epsilon=_EPSILON))

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from configs.abobakr2018 import cifar10
+from configs.abobakr2018 import table1
 from experiments.benchmarks.timing import Report, turns
 from ssimjax.data import Arrays, Dataset, gather, read_ahead
 from ssimjax.tasks.classification import from_config
@@ -36,7 +36,7 @@ def measure(*, repeats: int) -> Report:
     rivals: dict[str, Callable[[], Any]] = {}
     batch_size = 0
     for network in ("conv", "ssim"):
-        config = cifar10.get_config(network)
+        config = table1.get_config(network)
         batch_size = config.training.batch_size
         task = from_config(config, dataset)
         rivals[f"{network}, loop"] = _Loop(task, arrays, batch_size)

@@ -2,6 +2,8 @@
 
 from ssimjax.data.augmentation import random_crop as random_crop
 from ssimjax.data.augmentation import random_flip as random_flip
+from ssimjax.data.augmentation import random_resized_crop as random_resized_crop
+from ssimjax.data.augmentation import resized as resized
 from ssimjax.data.batches import Batch as Batch
 from ssimjax.data.batches import batch_indices as batch_indices
 from ssimjax.data.batches import eval_batches as eval_batches

@@ -56,3 +56,83 @@ def random_crop(
         return jax.lax.dynamic_slice(image, start, images.shape[1:])
 
     return jax.vmap(crop)(padded, corners)
+
+
+def random_resized_crop(
+    key: PRNGKeyArray,
+    images: Float[Array, "b h w c"],
+    *,
+    side: int,
+    area: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Float[Array, "b side side c"]:
+    """Cuts out a random rectangle of each image and resizes it to a square.
+
+    Args:
+      key: PRNG key.
+      images: images.
+      side: of the squares, in pixels.
+      area: smallest and largest share of the image that a rectangle has.
+      ratio: smallest and largest width over height, whose logarithm is uniform.
+
+    Returns:
+      Images `[b, side, side, c]`, resized linearly, without aliasing.
+
+    Raises:
+      ValueError: if `side` is below 1, or a range is empty or not positive.
+
+    Example:
+      >>> crops = random_resized_crop(
+      ...     jax.random.key(0), jnp.ones((4, 96, 96, 3)), side=32
+      ... )
+      >>> crops.shape
+      (4, 32, 32, 3)
+
+    References:
+      Szegedy et al. 2015, Going deeper with convolutions, Section 6.
+    """
+    if side < 1:
+        raise ValueError(f"side must be >= 1 pixel, got {side}")
+    for name, (low, high) in (("area", area), ("ratio", ratio)):
+        if not 0 < low <= high:
+            raise ValueError(f"{name} must be (low, high) with 0 < low <= high")
+    count, height, width, channels = images.shape
+    areas, ratios, positions = jax.random.split(key, 3)
+    share = jax.random.uniform(areas, (count, 1), minval=area[0], maxval=area[1])
+    logs = jnp.log(jnp.asarray(ratio))
+    wide = jnp.exp(
+        jax.random.uniform(ratios, (count, 1), minval=logs[0], maxval=logs[1])
+    )
+    pixels = share * height * width
+    sides = jnp.concatenate([jnp.sqrt(pixels / wide), jnp.sqrt(pixels * wide)], 1)
+    whole = jnp.asarray([[height, width]], jnp.float32)
+    sides = jnp.minimum(sides, whole)
+    corners = jax.random.uniform(positions, (count, 2)) * (whole - sides)
+
+    def crop(image: Array, corner: Array, extent: Array) -> Array:
+        scale = side / extent
+        return jax.image.scale_and_translate(
+            image, (side, side, channels), (0, 1), scale, -corner * scale, "linear"
+        )
+
+    return jax.vmap(crop)(images, corners, sides)
+
+
+def resized(images: Float[Array, "b h w c"], *, side: int) -> Float[Array, "b s s c"]:
+    """Resizes images to squares, linearly, without aliasing.
+
+    Args:
+      images: images.
+      side: of the squares, in pixels.
+
+    Returns:
+      Images `[b, side, side, c]`; the same, if they have that size.
+
+    Example:
+      >>> resized(jnp.ones((4, 96, 96, 3)), side=32).shape
+      (4, 32, 32, 3)
+    """
+    count, height, width, channels = images.shape
+    if (height, width) == (side, side):
+        return images
+    return jax.image.resize(images, (count, side, side, channels), "linear")

@@ -5,7 +5,7 @@ from etils import epath
 
 from ssimjax.data.cache import cached
 from ssimjax.data.photographs import photograph_patches
-from ssimjax.data.sources import TFDS, Dataset, Folder, decode
+from ssimjax.data.sources import TFDS, Dataset, Folder, Squares, decode
 
 SOURCES = ("photographs", "tfds", "folder")
 
@@ -53,6 +53,8 @@ def open_dataset(
             f"train and test must have the same classes, got {train.classes} and "
             f"{test.classes}"
         )
+    if config.side is not None:
+        sources = [Squares(source, config.side) for source in sources]
     folder = cache_dir if config.cache_dir is None else config.cache_dir
     local = folder is not None and "://" not in str(folder)
     train_arrays, test_arrays = (

@@ -224,6 +224,44 @@ class TFDS:
         return self._source[index]
 
 
+class Squares:
+    """Another source, its images cut to their central square and resized.
+
+    Attributes:
+      fingerprint: that of the source, and the side.
+    """
+
+    def __init__(self, source: Source, side: int):
+        """Checks the side.
+
+        Args:
+          source: images of any sizes.
+          side: of the squares, in pixels.
+
+        Raises:
+          ValueError: if it is below 1.
+        """
+        if side < 1:
+            raise ValueError(f"side must be >= 1 pixel, got {side}")
+        self._source, self._side = source, side
+        self.fingerprint = f"{source.fingerprint} squares of {side}"
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        example = self._source[index]
+        image = example["image"]
+        height, width = image.shape[:2]
+        edge = min(height, width)
+        top, left = (height - edge) // 2, (width - edge) // 2
+        square = image[top : top + edge, left : left + edge]
+        picture = PIL.Image.fromarray(square[..., 0] if image.shape[2] == 1 else square)
+        small = picture.resize((self._side, self._side), PIL.Image.Resampling.BILINEAR)
+        pixels = np.asarray(small).reshape(self._side, self._side, image.shape[2])
+        return {**example, "image": pixels}
+
+
 def _fingerprint(root: epath.Path, files: Sequence[epath.Path]) -> str:
     digest = hashlib.sha256(str(root.resolve()).encode())
     for file in files:

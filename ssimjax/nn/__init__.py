@@ -2,6 +2,7 @@
 
 from ssimjax.nn import linen as linen
 from ssimjax.nn.classifiers import QuickClassifier as QuickClassifier
+from ssimjax.nn.classifiers import ShallowClassifier as ShallowClassifier
 from ssimjax.nn.pooling import avg_pool as avg_pool
 from ssimjax.nn.pooling import max_pool as max_pool
 from ssimjax.nn.ssim_conv import SSIMConv as SSIMConv

@@ -14,11 +14,18 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ssimjax import figures
-from ssimjax.data import Batch, Dataset, random_crop, random_flip
-from ssimjax.nn import QuickClassifier, SSIMConv
+from ssimjax.data import (
+    Batch,
+    Dataset,
+    random_crop,
+    random_flip,
+    random_resized_crop,
+    resized,
+)
+from ssimjax.nn import QuickClassifier, ShallowClassifier, SSIMConv
 from ssimjax.training import named_key, sgd, total_steps
 
-MODELS = {"quick": QuickClassifier}
+MODELS = {"quick": QuickClassifier, "shallow": ShallowClassifier}
 
 
 class State(NamedTuple):
@@ -44,12 +51,15 @@ class Classification:
       optimizer: the optimiser.
       flip: whether training images are mirrored at random.
       crop: largest random shift of training images, in pixels; 0 for none.
+      resized_crop: side of a random rectangle of a training image, resized, and of a
+        whole test image; None for images as they are.
     """
 
     make_model: Callable[[nnx.Rngs], Any]
     optimizer: optax.GradientTransformation
     flip: bool = False
     crop: int = 0
+    resized_crop: int | None = None
 
     @functools.cached_property
     def graphdef(self) -> Any:
@@ -69,11 +79,22 @@ class Classification:
         model.eval()
         return model
 
+    def prepare(self, images: Array) -> Float[Array, "b h w c"]:
+        """Test images as the model takes them, in [0, 1]; such images as they are."""
+        images = as_floats(images)
+        if self.resized_crop is None:
+            return images
+        return resized(images, side=self.resized_crop)
+
     def train_step(
         self, key: PRNGKeyArray, state: State, batch: Batch
     ) -> tuple[State, dict[str, Array]]:
         """One step of the optimiser on the mean cross-entropy of a batch."""
         images, labels = as_floats(batch["image"]), batch["label"]
+        if self.resized_crop is not None:
+            images = random_resized_crop(
+                named_key(key, "resized crop"), images, side=self.resized_crop
+            )
         if self.flip:
             images = random_flip(named_key(key, "flip"), images)
         if self.crop:
@@ -104,7 +125,7 @@ class Classification:
 
     def eval_step(self, state: State, batch: Batch) -> dict[str, Array]:
         """Sums over a batch of loss, top-1 and top-5 hits, and bad logits."""
-        logits = self.model(state)(as_floats(batch["image"]))
+        logits = self.model(state)(self.prepare(batch["image"]))
         labels, mask = batch["label"], batch["mask"]
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         _, best = jax.lax.top_k(logits, min(5, logits.shape[-1]))
@@ -129,13 +150,16 @@ class Classification:
         """
         modules = [module for _, module in nnx.iter_modules(self.model(state))]
         found: dict[str, np.ndarray] = {}
-        if convolutions := [m for m in modules if isinstance(m, nnx.Conv)]:
-            # Images have fewer channels than any feature map.
-            first = min(convolutions, key=lambda module: module.in_features)
-            found["first-layer"] = np.asarray(first.kernel[...])
         for module in modules:
             if isinstance(module, SSIMConv):
                 found["ssim"] = np.asarray(module.filters[...])
+        kernels = [
+            np.asarray(m.kernel[...]) for m in modules if isinstance(m, nnx.Conv)
+        ]
+        # Images have fewer channels than any feature map.
+        first = min([*kernels, *found.values()], key=lambda filters: filters.shape[2])
+        if "ssim" not in found or first is not found["ssim"]:
+            found["first-layer"] = first
         return found
 
     def pictures(self, state: State) -> dict[str, np.ndarray]:
@@ -164,6 +188,8 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Classifi
     if name not in MODELS:
         raise ValueError(f"model.name must be one of {sorted(MODELS)}, got {name!r}")
     shape = dataset.train.images.shape[1:]
+    if (side := config.augmentation.resized_crop) is not None:
+        shape = (side, side, shape[2])
     classes = len(dataset.classes)
     optimizer = sgd(
         rate=config.optimizer.rate,
@@ -182,6 +208,7 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Classifi
         optimizer=optimizer,
         flip=config.augmentation.flip,
         crop=config.augmentation.crop,
+        resized_crop=config.augmentation.resized_crop,
     )
 
 

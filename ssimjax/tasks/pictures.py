@@ -46,7 +46,7 @@ def draw_attack(
     """Draws accuracy against epsilon, all networks in one picture.
 
     Args:
-      tables: rows of `fgsm_accuracy`, by the name to print.
+      tables: rows of `attack_accuracy`, by the name to print.
       folder: where the picture goes.
       classes: number of classes, for the level of chance.
 
@@ -55,4 +55,21 @@ def draw_attack(
     """
     path = epath.Path(folder) / "accuracy-against-epsilon.png"
     figures.accuracy_against_epsilon(tables, path, chance=1 / classes)
+    return path
+
+
+def draw_corruptions(
+    tables: Mapping[str, Sequence[Row]], folder: epath.PathLike
+) -> epath.Path:
+    """Draws accuracy against the severity of each corruption, for all networks.
+
+    Args:
+      tables: rows of `corruption_accuracy`, by the name to print.
+      folder: where the picture goes.
+
+    Returns:
+      The PNG file, `accuracy-against-severity.png`.
+    """
+    path = epath.Path(folder) / "accuracy-against-severity.png"
+    figures.accuracy_against_severity(tables, path)
     return path

@@ -1,40 +1,64 @@
-"""Accuracy of a trained classifier under attack."""
+"""Accuracy of trained classifiers under attack, noise and compression."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, PRNGKeyArray
 
-from ssimjax.attacks import fgsm
-from ssimjax.data import Arrays, Batch
-from ssimjax.tasks.classification import Classification, State, as_floats
+from ssimjax import corruptions
+from ssimjax.attacks import by_name, gradient_health, is_fooled, transfer
+from ssimjax.data import Arrays, eval_batches
 from ssimjax.tasks.run import Run
-from ssimjax.training import Row, data_mesh, evaluator, with_spread
+from ssimjax.training import Row, data_mesh, named_key, with_spread
+
+# The per-example worst of all attacks of a table.
+WORST = "worst case"
+# Examples in the queue of an iterative attack, on a device that has it to itself.
+_QUEUE = 1000
+_SINGLE_STEP = ("noise", "fgsm")
 
 
-def fgsm_accuracy(
+def attack_accuracy(
     run: Run,
     *,
     epsilons: Sequence[float],
+    attacks: Mapping[str, Mapping[str, Any]] | None = None,
     splits: Sequence[str] = ("train", "test"),
     examples: int | None = None,
+    surrogate: Run | None = None,
+    divisor: float = 1.0,
+    seed: int = 0,
 ) -> list[Row]:
-    """Top-1 and top-5 accuracy under FGSM, over a grid of ε.
+    """Top-1 and top-5 accuracy under attack, over a grid of ε.
 
     Args:
       run: a trained classifier.
       epsilons: L∞ sizes of the attack, for pixels in [0, 1]; 0 is no attack.
+      attacks: options of `attacks.by_name` by the attack's name; FGSM if None.
+        "transfer" attacks the surrogate.
       splits: "train", "test" or both.
       examples: how many examples of each split, spread evenly; all if None.
+      surrogate: another classifier of the same images, for "transfer". Of several
+        seeds, seed i of one is attacked through seed i of the other.
+      divisor: of the logits that the attack sees, but not of those that are scored.
+      seed: of the attack.
 
     Returns:
-      A row per split and epsilon: `split`, `epsilon`, `top1`, `top5` (fractions; of
-      several seeds the mean, with `top1_sd`, `top1_each` and so on), `examples`.
+      A row per split, attack and epsilon: `split`, `attack`, `epsilon`, `top1`, `top5`
+      (fractions; of several seeds the mean, with `top1_sd`, `top1_each` and so on),
+      `examples`. Of several attacks, also `worst case`: an example counts as right if
+      it withstands all of them.
 
     Raises:
       FloatingPointError: if a logit is not finite. A broken model is not robust.
-      ValueError: if an epsilon is negative, a split unknown or `examples` below 1.
+      ValueError: if an epsilon is negative, a split or an attack unknown, `examples`
+        below 1 or a surrogate missing.
 
     References:
       Abobakr et al. 2018, SSIMLayer, Eq. 20 and Fig. 9.
@@ -46,52 +70,188 @@ def fgsm_accuracy(
         raise ValueError(f"epsilons must be one or more numbers >= 0, got {epsilons}")
     if examples is not None and examples < 1:
         raise ValueError(f"examples must be >= 1, got {examples}")
-    evaluate = evaluator(
-        _UnderAttack(run.task),
-        mesh=data_mesh(),
-        batch_size=run.config.training.eval_batch_size,
-    )
+    attacks = {"fgsm": {}} if attacks is None else attacks
+    if "transfer" in attacks and surrogate is None:
+        raise ValueError("surrogate must be a trained network for 'transfer', got None")
+    hits_under = {
+        name: _hits_under(run, surrogate, name, options, divisor)
+        for name, options in attacks.items()
+    }
     states = run.states()
+    others = states if surrogate is None else surrogate.states()
+    if len(others) not in (1, len(states)):
+        raise ValueError(
+            f"surrogate must have one seed or {len(states)}, got {len(others)}"
+        )
     rows = []
     for split in splits:
         arrays = _spread(getattr(run.dataset, split), examples)
         for epsilon in epsilons:
-            each = [evaluate((s, jnp.float32(epsilon)), arrays) for s in states]
-            broken = max(metrics["nonfinite"] for metrics in each)
-            if broken:
-                raise FloatingPointError(
-                    f"logits are not finite for {broken:.2%} of the {split} examples "
-                    f"at epsilon {epsilon}"
+            found: dict[str, np.ndarray] = {}
+            for name, hits in hits_under.items():
+                key = named_key(jax.random.key(seed), name)
+                found[name] = np.stack(
+                    [
+                        hits(key, state, others[i % len(others)], arrays, epsilon)
+                        for i, state in enumerate(states)
+                    ]
                 )
-            accuracies = {
-                name: np.array([metrics[name] for metrics in each])
-                for name in ("top1", "top5")
-            }
-            if len(states) == 1:
-                accuracies = {name: values[0] for name, values in accuracies.items()}
+                broken = np.isnan(found[name]).mean()
+                if broken:
+                    raise FloatingPointError(
+                        f"logits are not finite for {broken:.2%} of the {split} "
+                        f"examples at epsilon {epsilon} under {name}"
+                    )
+            if len(found) > 1:
+                found[WORST] = np.min(list(found.values()), 0)
+            rows.extend(
+                {"split": split, "attack": name, "epsilon": epsilon}
+                | _accuracies(hits)
+                | {"examples": len(arrays)}
+                for name, hits in found.items()
+            )
+    return rows
+
+
+def corruption_accuracy(
+    run: Run,
+    *,
+    names: Sequence[str] = corruptions.NAMES,
+    examples: int | None = None,
+    seed: int = 0,
+) -> list[Row]:
+    """Top-1 and top-5 accuracy on corrupted test images, over five severities.
+
+    Args:
+      run: a trained classifier.
+      names: of `corruptions`.
+      examples: how many test examples, spread evenly; all if None.
+      seed: of the noise.
+
+    Returns:
+      A row per corruption and severity, 0 for clean images: `corruption`, `severity`,
+      and accuracies as in `attack_accuracy`.
+
+    Raises:
+      FloatingPointError: if a logit is not finite.
+      ValueError: if a corruption is unknown.
+
+    References:
+      Abobakr et al. 2018, SSIMLayer, Fig. 1.
+      Hendrycks and Dietterich 2019, Benchmarking neural network robustness.
+    """
+    arrays = _spread(run.dataset.test, examples)
+    images, labels = run.task.prepare(jnp.asarray(arrays.images)), arrays.labels
+    score = jax.jit(functools.partial(_score, run.task))
+    states = run.states()
+    rows = []
+    for name in names:
+        for severity in range(6):
+            key = named_key(jax.random.key(seed), f"{name} {severity}")
+            corrupted = images
+            if severity:
+                corrupted = corruptions.corrupt(key, images, name, severity=severity)
+            hits = np.stack([score(state, corrupted, labels) for state in states])
+            if np.isnan(hits).any():
+                raise FloatingPointError(
+                    f"logits are not finite under {name} of severity {severity}"
+                )
             rows.append(
-                {"split": split, "epsilon": epsilon}
-                | with_spread(accuracies)
+                {"corruption": name, "severity": severity}
+                | _accuracies(hits)
                 | {"examples": len(arrays)}
             )
     return rows
 
 
-class _UnderAttack:
-    """Evaluates a task on attacked images; its state ends with epsilon."""
+def gradient_shares(run: Run, *, examples: int | None = None) -> Row:
+    """How many input gradients are of no use to an attack, on test images.
 
-    def __init__(self, task: Classification):
-        self._task = task
+    Args:
+      run: a trained classifier; of several seeds, the mean is taken.
+      examples: how many test examples, spread evenly; all if None.
 
-    def eval_step(self, state: tuple[State, Array], batch: Batch) -> dict[str, Array]:
-        weights, epsilon = state
-        images = fgsm(
-            self._task.model(weights),
-            as_floats(batch["image"]),
-            batch["label"],
-            epsilon=epsilon,
-        )
-        return self._task.eval_step(weights, {**batch, "image": images})
+    Returns:
+      `zero`, `zero_images`, `nonfinite` and `norm`, as in `attacks.GradientHealth`.
+    """
+    arrays = _spread(run.dataset.test, examples)
+    images = run.task.prepare(jnp.asarray(arrays.images))
+
+    @jax.jit
+    def health(state: Any) -> dict[str, Array]:
+        return gradient_health(run.task.model(state), images, arrays.labels)._asdict()
+
+    each = [jax.device_get(health(state)) for state in run.states()]
+    return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+
+
+def _hits_under(
+    run: Run,
+    surrogate: Run | None,
+    name: str,
+    options: Mapping[str, Any],
+    divisor: float,
+):
+    """A function that attacks all examples and says which are still right."""
+    mesh = data_mesh()
+    shared = mesh.size > 1
+    # Where a batch is shared, examples cannot move to whoever has room.
+    width = run.config.training.eval_batch_size
+    slots = None if shared else width
+    if name == "transfer":
+        attack = functools.partial(transfer, slots=slots, **options)
+    else:
+        attack = by_name(name, slots=slots, **options)
+    target = run.task if surrogate is None or name != "transfer" else surrogate.task
+
+    @jax.jit
+    def hits(
+        key: PRNGKeyArray, state: Any, other: Any, batch: Any, epsilon: Array
+    ) -> Array:
+        model = target.model(other if name == "transfer" else state)
+        images, labels = run.task.prepare(batch["image"]), batch["label"]
+
+        def logits_fn(x: Array) -> Array:
+            return model(x) / divisor
+
+        found = attack(key, logits_fn, images, labels, epsilon=epsilon)
+        # Without an attack no image moves, whatever the rounding.
+        found = jnp.where(epsilon > 0, found, images)
+        return _score(run.task, state, found, labels)
+
+    def all_hits(
+        key: PRNGKeyArray, state: Any, other: Any, arrays: Arrays, epsilon: float
+    ) -> np.ndarray:
+        size = width if shared or name in _SINGLE_STEP else _QUEUE
+        size = size if shared else min(size, len(arrays))
+        sharding = NamedSharding(mesh, P("data"))
+        parts = []
+        for number, batch in enumerate(
+            eval_batches(arrays, batch_size=size, sharding=sharding)
+        ):
+            own = jax.random.fold_in(key, number)
+            result = hits(own, state, other, batch, jnp.float32(epsilon))
+            parts.append(np.asarray(result)[:, np.asarray(batch["mask"])])
+        return np.concatenate(parts, 1)
+
+    return all_hits
+
+
+def _score(task: Any, state: Any, images: Array, labels: Any) -> Array:
+    """Whether each example is right at the first and within five guesses, or NaN."""
+    logits, labels = task.model(state)(images), jnp.asarray(labels)
+    guesses = min(5, logits.shape[-1])
+    right = jnp.stack(
+        [~is_fooled(logits, labels, top_k=k) for k in (1, guesses)]
+    ).astype(jnp.float32)
+    return jnp.where(jnp.isfinite(logits).all(-1)[None], right, jnp.nan)
+
+
+def _accuracies(hits: np.ndarray) -> Row:
+    """Means over the examples of hits `[seeds, 2, examples]`."""
+    means = hits.mean(-1, dtype=np.float64)
+    values = means[0] if len(means) == 1 else means.T
+    return with_spread({"top1": values[0], "top5": values[1]})
 
 
 def _spread(arrays: Arrays, examples: int | None) -> Arrays:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from ssimjax.tasks import (
+    attack_accuracy,
     draw_attack,
     draw_training,
-    fgsm_accuracy,
     load,
     train,
 )
@@ -67,14 +67,14 @@ def test_folder_of_another_config_is_refused(run):
 def test_attack_starts_at_clean_accuracy_and_hurts(run):
     _, run = run
     epsilons = (0.0, 0.02, 0.1, 0.5)
-    rows = fgsm_accuracy(run, epsilons=epsilons)
+    rows = attack_accuracy(run, epsilons=epsilons)
     assert [(r["split"], r["epsilon"]) for r in rows] == [
         (split, epsilon) for split in ("train", "test") for epsilon in epsilons
     ]
     assert rows[0]["top1"] == run.summary["train"]["top1"]
     assert rows[4]["top1"] == run.summary["test"]["top1"]
     assert rows[7]["top1"] < 0.6 < rows[4]["top1"]
-    fewer = fgsm_accuracy(run, epsilons=(0.0,), splits=("test",), examples=16)
+    fewer = attack_accuracy(run, epsilons=(0.0,), splits=("test",), examples=16)
     assert fewer[0]["examples"] == 16
 
 
@@ -82,7 +82,7 @@ def test_pictures(run, tmp_path):
     _, run = run
     name = run.config.model.feature_layer
     pictures = draw_training({name: run}, tmp_path)
-    rows = fgsm_accuracy(run, epsilons=(0.0, 0.1), splits=("test",))
+    rows = attack_accuracy(run, epsilons=(0.0, 0.1), splits=("test",))
     pictures.append(draw_attack({name: rows}, tmp_path, classes=2))
     layers = {"ssim": {"first-layer", "ssim"}, "conv": {"first-layer"}}[name]
     assert {*run.task.kernels(run.state)} == layers
@@ -100,17 +100,17 @@ def test_nan_logits_are_an_error_not_robustness(run):
     with pytest.raises(
         FloatingPointError, match=r"not finite for 100.00% of the train"
     ):
-        fgsm_accuracy(broken, epsilons=(0.0,))
+        attack_accuracy(broken, epsilons=(0.0,))
 
 
 def test_bad_attack_arguments(run):
     _, run = run
     with pytest.raises(ValueError, match="splits must be 'train' or 'test', got"):
-        fgsm_accuracy(run, epsilons=(0.0,), splits=("validation",))
+        attack_accuracy(run, epsilons=(0.0,), splits=("validation",))
     with pytest.raises(ValueError, match="epsilons must be one or more numbers >= 0"):
-        fgsm_accuracy(run, epsilons=(-0.1,))
+        attack_accuracy(run, epsilons=(-0.1,))
     with pytest.raises(ValueError, match="examples must be >= 1, got 0"):
-        fgsm_accuracy(run, epsilons=(0.0,), examples=0)
+        attack_accuracy(run, epsilons=(0.0,), examples=0)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_several_seeds_are_trained_attacked_and_loaded(tmp_path):
         np.testing.assert_allclose(accuracy, hits.mean(), rtol=1e-6)
     again = load(tmp_path, data=stripes_dataset())
     chex.assert_trees_all_equal(jax.device_get(run.state), jax.device_get(again.state))
-    row = fgsm_accuracy(again, epsilons=(0.0,), splits=("test",))[0]
+    row = attack_accuracy(again, epsilons=(0.0,), splits=("test",))[0]
     np.testing.assert_allclose(row["top1_each"], each)
     np.testing.assert_allclose(row["top1_sd"], np.std(each, ddof=1), atol=1e-9)
     assert draw_training({"ssim": again}, tmp_path)

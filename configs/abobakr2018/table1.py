@@ -1,7 +1,7 @@
 """Table 1 and Fig. 5: an SSIM layer as the last feature layer, against a convolution.
 
-    python -m experiments.train --config=configs/abobakr2018/cifar10.py:ssim \
-        --workdir=runs/cifar10-ssim
+    python -m experiments.train --config=configs/abobakr2018/table1.py:ssim \
+        --workdir=runs/table1-ssim
 
 Arguments: `conv`; `ssim`, with the layer's output and rate scaled so that it learns;
 `ssim_literal`, as the paper prints it. Published, in per cent on train / validation

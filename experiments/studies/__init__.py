@@ -1,0 +1,1 @@
+"""What each paper published, measured again."""

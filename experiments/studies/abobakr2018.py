@@ -1,0 +1,422 @@
+"""Abobakr, Hossny and Nahavandi 2018, SSIMLayer: every table and figure."""
+
+import dataclasses
+import functools
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+from etils import epath
+
+from configs.abobakr2018 import fig6, fig7, table1, table2
+from ssimjax import figures
+from ssimjax.tables import accuracy_table, corruption_table, markdown_table, percent
+from ssimjax.tasks import (
+    Run,
+    attack_accuracy,
+    corruption_accuracy,
+    diagnose,
+    draw_attack,
+    draw_corruptions,
+    filter_statistics,
+    gradient_shares,
+    pruning_accuracy,
+    train,
+)
+
+# In per cent. Train and validation; of Fig. 9, top-1 and top-5 at ε = 0.007.
+PUBLISHED = {
+    "table1": {"ssim": (96.5, 78.0), "conv": (84.9, 73.8)},
+    "fig6": {"ssim": (None, 77.26), "conv": (None, 70.8)},
+    "fig7": {"with_relu": (None, 77.82), "without_relu": (None, 76.04)},
+    "fig9": {"ssim": (38.35, 92.5), "conv": (23.03, 77.56)},
+    "table2": {"ssim": (73.35, 70.0), "conv": (57.51, 60.40)},
+}
+_FIG9_EPSILON = 0.007
+_SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How much is trained and attacked, and where it goes.
+
+    Attributes:
+      workdir: folder of the runs.
+      pictures: folder of the pictures of the page.
+      seeds: networks of each kind.
+      epochs: instead of the config's; None for those.
+      examples: attacked or corrupted examples of each split.
+      attacks: options by attack, without transfer, which is always run.
+      epsilons: sizes of the attacks, for pixels in [0, 1].
+      change: what else is changed in a config, such as where the data are.
+    """
+
+    workdir: epath.Path
+    pictures: epath.Path
+    seeds: int
+    epochs: float | None
+    examples: int
+    attacks: Mapping[str, Mapping[str, Any]]
+    epsilons: Sequence[float]
+    change: Callable[[ml_collections.ConfigDict], None]
+
+    def train(self, name: str, config: ml_collections.ConfigDict) -> Run:
+        """The trained networks of a config, from their folder if they are there."""
+        config.seeds = self.seeds
+        if self.epochs is not None:
+            config.training.epochs = self.epochs
+        self.change(config)
+        print(f"{name} ...", flush=True)
+        return train(config, self.workdir / name)
+
+
+def reproduce(table: str, settings: Settings) -> str:
+    """Trains what is missing, evaluates, draws, and writes a section.
+
+    Args:
+      table: one of `TABLES`.
+      settings: how much and where.
+
+    Returns:
+      Markdown.
+    """
+    settings.pictures.mkdir(parents=True, exist_ok=True)
+    return TABLES[table](settings)
+
+
+def _table1(settings: Settings) -> str:
+    runs = _pair("table1", table1.get_config, settings)
+    _curves(runs, settings, "table1.png")
+    return "\n\n".join(
+        [
+            "## Table 1 and Fig. 5: an SSIM layer as the last feature layer",
+            _accuracies(runs, PUBLISHED["table1"]),
+            _about(runs),
+            _picture(settings, "table1.png"),
+        ]
+    )
+
+
+def _fig6(settings: Settings) -> str:
+    runs = _pair("fig6", fig6.get_config, settings)
+    _curves(runs, settings, "fig6.png")
+    drawn = [_picture(settings, "fig6.png")]
+    layers = {"ssim": "ssim", "conv": "first-layer"}
+    for name, run in runs.items():
+        filters = run.task.kernels(run.states()[0])[layers[name]]
+        file = f"fig6-{name}-kernels.png"
+        figures.kernels(
+            filters, settings.pictures / file, title=f"{name}, 7x7 kernels, by norm"
+        )
+        drawn.append(_picture(settings, file))
+    filters = {name: filter_statistics(run) for name, run in runs.items()}
+    figures.histograms(
+        {
+            quantity: {name: of[quantity] for name, of in filters.items()}
+            for quantity in ("norm", "variance")
+        },
+        settings.pictures / "fig6-filters.png",
+    )
+    below = {n: 100 * float((of["norm"] < 1).mean()) for n, of in filters.items()}
+    pruned = {name: pruning_accuracy(run, shares=_SHARES) for name, run in runs.items()}
+    figures.pruning(pruned, settings.pictures / "fig6-pruning.png")
+    lines = []
+    for name, rows in pruned.items():
+        for order in dict.fromkeys(row["order"] for row in rows):
+            cells = {
+                f"{100 * row['removed']:.3g} %": percent(row, "top1")
+                for row in rows
+                if row["order"] == order
+            }
+            lines.append({"network": name, "removed first": order} | cells)
+    return "\n\n".join(
+        [
+            "## Fig. 6: an SSIM layer that sees the image",
+            _accuracies(runs, PUBLISHED["fig6"]),
+            _about(runs),
+            *drawn,
+            "Filters with a norm below 1: "
+            + ", ".join(f"{n} {share:.0f} %" for n, share in below.items())
+            + ". The paper reports many among the SSIM filters, and suggests pruning. "
+            "Test accuracy without a share of the filters of the first layer:",
+            markdown_table(lines),
+            _picture(settings, "fig6-filters.png"),
+            _picture(settings, "fig6-pruning.png"),
+        ]
+    )
+
+
+def _fig7(settings: Settings) -> str:
+    runs = {
+        "with_relu": settings.train("table1-ssim", table1.get_config("ssim")),
+        "without_relu": settings.train(
+            "fig7-without-relu", fig7.get_config("without_relu")
+        ),
+    }
+    _curves(runs, settings, "fig7.png")
+    return "\n\n".join(
+        [
+            "## Fig. 7 and 8: a ReLU after the layer",
+            _accuracies(runs, PUBLISHED["fig7"]),
+            _about(runs),
+            _picture(settings, "fig7.png"),
+        ]
+    )
+
+
+def _fig9(settings: Settings) -> str:
+    runs = _pair("table1", table1.get_config, settings)
+    epsilons = sorted({*settings.epsilons, _FIG9_EPSILON})
+    attacked = {
+        name: attack_accuracy(
+            run, epsilons=epsilons, examples=settings.examples, attacks={"fgsm": {}}
+        )
+        for name, run in runs.items()
+    }
+    lines = []
+    for name, rows in attacked.items():
+        row = next(
+            r for r in rows if r["split"] == "test" and r["epsilon"] == _FIG9_EPSILON
+        )
+        top1, top5 = PUBLISHED["fig9"][name]
+        lines.append(
+            {
+                "network": name,
+                "published, top-1 / top-5": f"{top1} / {top5}",
+                "measured": f"{percent(row, 'top1')} / {percent(row, 'top5')}",
+            }
+        )
+    draw_attack(attacked, settings.pictures, classes=_classes(runs))
+    _rename(settings, "accuracy-against-epsilon.png", "fig9.png")
+    strong, sentences = _strong_attacks(runs, settings)
+    draw_attack(strong, settings.pictures, classes=_classes(runs))
+    _rename(settings, "accuracy-against-epsilon.png", "fig9-attacks.png")
+    return "\n\n".join(
+        [
+            "## Fig. 9: under attack",
+            f"FGSM at ε = {_FIG9_EPSILON}, {settings.examples} test images:",
+            markdown_table(lines),
+            _picture(settings, "fig9.png"),
+            "FGSM alone proves nothing. Top-1 / top-5 accuracy of the same networks "
+            f"({settings.examples} test images; {_options(settings)}; transfer by PGD "
+            "on the convolutional network of the same seed, for which it is no more "
+            "than PGD without a restart; pixels in [0, 1]):",
+            _attack_table(strong),
+            *sentences,
+            _picture(settings, "fig9-attacks.png"),
+        ]
+    )
+
+
+def _noise(settings: Settings) -> str:
+    runs = _pair("table1", table1.get_config, settings)
+    corrupted = {
+        name: corruption_accuracy(run, examples=settings.examples)
+        for name, run in runs.items()
+    }
+    draw_corruptions(corrupted, settings.pictures)
+    _rename(settings, "accuracy-against-severity.png", "noise.png")
+    rows = [{"network": n} | row for n, t in corrupted.items() for row in t]
+    return "\n\n".join(
+        [
+            "## Fig. 1: noise and compression",
+            "The paper shows pictures only. Top-1 accuracy (%) on "
+            f"{settings.examples} test images at the severities of CIFAR-10-C; 0 is "
+            "clean:",
+            corruption_table(rows),
+            _picture(settings, "noise.png"),
+        ]
+    )
+
+
+def _table2(settings: Settings) -> str:
+    runs = _pair("table2", table2.get_config, settings)
+    _curves(runs, settings, "table2.png")
+    return "\n\n".join(
+        [
+            "## Table 2: ten ImageNet classes at 32x32",
+            _accuracies(runs, PUBLISHED["table2"]),
+            _about(runs),
+            _picture(settings, "table2.png"),
+        ]
+    )
+
+
+def _fig10(settings: Settings) -> str:
+    runs = _pair("table2", table2.get_config, settings)
+    attacked = {
+        name: attack_accuracy(
+            run,
+            epsilons=settings.epsilons,
+            examples=settings.examples,
+            attacks={"fgsm": {}, "pgd": settings.attacks["pgd"]},
+            splits=["test"],
+        )
+        for name, run in runs.items()
+    }
+    draw_attack(attacked, settings.pictures, classes=_classes(runs))
+    _rename(settings, "accuracy-against-epsilon.png", "fig10.png")
+    return "\n\n".join(
+        [
+            "## Fig. 10: the networks of Table 2 under attack",
+            f"Top-1 / top-5 accuracy (%), {settings.examples} test images; "
+            f"{_options(settings, only=('pgd',))}:",
+            _attack_table(attacked),
+            _picture(settings, "fig10.png"),
+        ]
+    )
+
+
+TABLES: dict[str, Callable[[Settings], str]] = {
+    "table1": _table1,
+    "fig6": _fig6,
+    "fig7": _fig7,
+    "fig9": _fig9,
+    "table2": _table2,
+    "fig10": _fig10,
+    "noise": _noise,
+}
+
+
+def _pair(
+    name: str,
+    get_config: Callable[[str], ml_collections.ConfigDict],
+    settings: Settings,
+) -> dict[str, Run]:
+    return {
+        network: settings.train(f"{name}-{network}", get_config(network))
+        for network in ("ssim", "conv")
+    }
+
+
+def _accuracies(
+    runs: Mapping[str, Run], published: Mapping[str, tuple[float | None, float]]
+) -> str:
+    """Published and measured accuracy side by side."""
+    lines = []
+    for name, run in runs.items():
+        train, test = published[name]
+        lines.append(
+            {
+                "network": name,
+                "published, train / val.": f"{train or '-'} / {test}",
+                "measured, train / test": " / ".join(
+                    percent(run.summary[split], "top1") for split in ("train", "test")
+                ),
+                "each seed, test": ", ".join(
+                    f"{100 * value:.1f}"
+                    for value in run.summary["test"].get(
+                        "top1_each", [run.summary["test"]["top1"]]
+                    )
+                ),
+            }
+        )
+    table = markdown_table(lines)
+    first, second = runs.values()
+    each = [run.summary["test"].get("top1_each") for run in (first, second)]
+    if each[0] is None:
+        return table
+    return f"{table}\n\n{_difference(list(runs), *each)}"
+
+
+def _difference(names: Sequence[str], first: list[float], second: list[float]) -> str:
+    """Mean difference of independent seeds, with Welch's interval."""
+    # Only here: it takes a second to import.
+    from scipy import stats
+
+    gap = 100 * (statistics.mean(first) - statistics.mean(second))
+    test = stats.ttest_ind(first, second, equal_var=False)
+    low, high = (100 * bound for bound in test.confidence_interval(0.95))
+    return (
+        f"{names[0]} − {names[1]}: {gap:+.1f} points on the test split "
+        f"(95 % interval {low:+.1f} to {high:+.1f}, Welch, {len(first)} seeds each)."
+    )
+
+
+def _about(runs: Mapping[str, Run]) -> str:
+    """What was trained, on what, for how long, and how fast."""
+    run = next(iter(runs.values()))
+    training, optimizer = run.config.training, run.config.optimizer
+    rates = ", ".join(
+        f"{name} {one.summary['images_per_second']:.0f}" for name, one in runs.items()
+    )
+    return (
+        f"{run.dataset.description}: {len(run.dataset.train):,} training and "
+        f"{len(run.dataset.test):,} test images. {training.epochs:g} epochs (published: "
+        f"up to 500), batches of {training.batch_size}, SGD at {optimizer.rate:g}, "
+        f"{optimizer.schedule}. {jax.default_backend().upper()}, jax {jax.__version__}; "
+        f"images per second: {rates}."
+    )
+
+
+def _curves(runs: Mapping[str, Run], settings: Settings, file: str) -> None:
+    figures.training_curves(
+        {name: run.history for name, run in runs.items()}, settings.pictures / file
+    )
+
+
+def _strong_attacks(
+    runs: Mapping[str, Run], settings: Settings
+) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """All attacks on all networks, and what they say about each."""
+    tables, sentences = {}, []
+    attack = functools.partial(
+        attack_accuracy,
+        epsilons=settings.epsilons,
+        splits=["test"],
+        examples=settings.examples,
+    )
+    steps = settings.attacks["pgd"].get("steps", 50)
+    for name, run in runs.items():
+        tables[name] = attack(
+            run,
+            attacks={**settings.attacks, "transfer": {"steps": steps}},
+            surrogate=runs["conv"],
+        )
+        scaled = {n: o for n, o in settings.attacks.items() if n in ("pgd", "apgd_ce")}
+        divided = attack(run, attacks=scaled, divisor=10.0)
+        gradients = gradient_shares(run, examples=settings.examples)
+        found = diagnose(
+            tables[name],
+            gradients=gradients,
+            scaled=[row for row in divided if row["attack"] in scaled],
+            chance=1 / _classes(runs),
+        )
+        found.insert(
+            0,
+            f"Input gradients: {100 * gradients['zero']:.2f} % of the pixels and "
+            f"{100 * gradients['zero_images']:.2f} % of the images 0, "
+            f"{100 * gradients['nonfinite']:.2f} % not finite.",
+        )
+        sentences.append(
+            "\n".join([f"`{name}`:", "", *(f"- {sentence}" for sentence in found)])
+        )
+    return tables, sentences
+
+
+def _attack_table(tables: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    rows = [{"network": n} | row for n, table in tables.items() for row in table]
+    return accuracy_table(rows)
+
+
+def _options(settings: Settings, only: Sequence[str] | None = None) -> str:
+    parts = []
+    for name, options in settings.attacks.items():
+        if options and (only is None or name in only):
+            given = ", ".join(f"{value} {key}" for key, value in options.items())
+            parts.append(f"{name} {given}")
+    return "; ".join(parts)
+
+
+def _classes(runs: Mapping[str, Run]) -> int:
+    return len(next(iter(runs.values())).dataset.classes)
+
+
+def _picture(settings: Settings, file: str) -> str:
+    return f"![{file.removesuffix('.png')}]({settings.pictures.name}/{file})"
+
+
+def _rename(settings: Settings, before: str, after: str) -> None:
+    (settings.pictures / before).rename(settings.pictures / after, overwrite=True)

@@ -1,0 +1,120 @@
+"""Whether robustness is what it seems: signs of masked gradients."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from ssimjax.tasks.robustness import WORST
+from ssimjax.training import Row
+
+# What weaker attacks may find beyond stronger ones by the luck of their starts.
+_TOLERANCE = 0.01
+# How much of what a single step leaves an iterative attack may take before it is said.
+_GAP = 0.10
+_WHITE_BOX = ("pgd", "pgd_margin", "apgd_ce", "apgd_dlr", "apgd_t")
+_BLACK_BOX = ("square", "transfer")
+
+
+def diagnose(
+    rows: Sequence[Row],
+    *,
+    gradients: Mapping[str, float],
+    scaled: Sequence[Row] = (),
+    chance: float,
+) -> list[str]:
+    """Says what accuracies under attack reveal about the input gradient.
+
+    Args:
+      rows: of `attack_accuracy`, of one split.
+      gradients: of `gradient_shares`.
+      scaled: rows of the same attacks on logits that were divided by a number.
+      chance: accuracy of a guess.
+
+    Returns:
+      Sentences with their numbers. The last is the verdict.
+
+    References:
+      Athalye et al. 2018, Obfuscated gradients give a false sense of security,
+      Section 3.1.
+      Carlini et al. 2019, On evaluating adversarial robustness, Section 4.
+    """
+    accuracy = _by_attack(rows)
+    white = {n: v for n, v in accuracy.items() if n in _WHITE_BOX}
+    found, masked = [], []
+
+    for single, curve in accuracy.items():
+        if single != "fgsm" or not white:
+            continue
+        gap, epsilon, name = max(
+            (curve[e] - v[e], e, n) for n, v in white.items() for e in curve if e in v
+        )
+        if gap > _GAP:
+            found.append(
+                f"{name} breaks what FGSM does not: at ε = {_steps(epsilon)} FGSM "
+                f"leaves {_percent(curve[epsilon])} and {name} "
+                f"{_percent(white[name][epsilon])}."
+            )
+    for black in _BLACK_BOX:
+        for epsilon, value in accuracy.get(black, {}).items():
+            best = min((v[epsilon] for v in white.values() if epsilon in v), default=0)
+            if value < best - _TOLERANCE:
+                masked.append(
+                    f"{black} does not use the network's gradient and finds more: at ε "
+                    f"= {_steps(epsilon)} it leaves {_percent(value)}, and the best "
+                    f"attack that does {_percent(best)}."
+                )
+    for name, curve in _by_attack(scaled).items():
+        for epsilon, value in curve.items():
+            before = accuracy.get(name, {}).get(epsilon, 0)
+            if value < before - _TOLERANCE:
+                masked.append(
+                    f"Smaller logits help {name}: at ε = {_steps(epsilon)} it leaves "
+                    f"{_percent(value)} instead of {_percent(before)}; the loss "
+                    "saturates."
+                )
+    for name, curve in accuracy.items():
+        steps = sorted(curve)
+        for lower, higher in itertools.pairwise(steps):
+            if name in (*white, WORST) and curve[higher] > curve[lower] + _TOLERANCE:
+                masked.append(
+                    f"{name} finds less with more room: {_percent(curve[lower])} at ε "
+                    f"= {_steps(lower)}, {_percent(curve[higher])} at {_steps(higher)}."
+                )
+    if white:
+        last = max(max(curve) for curve in white.values())
+        left = min(curve[last] for curve in white.values() if last in curve)
+        if left > chance and last >= 0.25:
+            masked.append(
+                f"At ε = {_steps(last)}, where an image can become any other of low "
+                f"contrast, {_percent(left)} are still right."
+            )
+    if gradients["nonfinite"] > 0:
+        masked.append(
+            f"{_percent(gradients['nonfinite'])} of the input gradients are not finite."
+        )
+    if gradients["zero_images"] > _TOLERANCE:
+        masked.append(
+            f"The gradient of {_percent(gradients['zero_images'])} of the images is 0 "
+            "in every pixel."
+        )
+    if not white:
+        verdict = "No iterative attack was run, so that nothing is known."
+    elif masked:
+        verdict = "Verdict: gradients are masked."
+    else:
+        verdict = "Verdict: no sign of masked gradients."
+    return [*found, *masked, verdict]
+
+
+def _by_attack(rows: Sequence[Row]) -> dict[str, dict[float, float]]:
+    curves: dict[str, dict[float, float]] = {}
+    for row in rows:
+        curves.setdefault(row["attack"], {})[row["epsilon"]] = row["top1"]
+    return curves
+
+
+def _steps(epsilon: float) -> str:
+    return f"{255 * epsilon:.4g}/255"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
