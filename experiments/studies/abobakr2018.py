@@ -344,10 +344,10 @@ def _about(runs: Mapping[str, Run]) -> str:
     )
     return (
         f"{run.dataset.description}: {len(run.dataset.train):,} training and "
-        f"{len(run.dataset.test):,} test images. {training.epochs:g} epochs (published: "
-        f"up to 500), batches of {training.batch_size}, SGD at {optimizer.rate:g}, "
-        f"{optimizer.schedule}. {jax.default_backend().upper()}, jax {jax.__version__}; "
-        f"images per second: {rates}."
+        f"{len(run.dataset.test):,} test images. {training.epochs:g} epochs "
+        f"(published: up to 500), batches of {training.batch_size}, SGD at "
+        f"{optimizer.rate:g}, {optimizer.schedule}. {jax.default_backend().upper()}, "
+        f"jax {jax.__version__}; images per second: {rates}."
     )
 
 
@@ -419,4 +419,4 @@ def _picture(settings: Settings, file: str) -> str:
 
 
 def _rename(settings: Settings, before: str, after: str) -> None:
-    (settings.pictures / before).rename(settings.pictures / after, overwrite=True)
+    (settings.pictures / before).replace(settings.pictures / after)

@@ -15,6 +15,7 @@ from ssimjax.ops.layer import Patches
 from ssimjax.ops.similarity import StructureForm
 
 FeatureLayer = Literal["ssim", "conv"]
+_HE_NORMAL = jax.nn.initializers.he_normal()
 
 
 class QuickClassifier(nnx.Module):
@@ -187,7 +188,9 @@ class ShallowClassifier(nnx.Module):
         height, width, channels = image_shape
         first, second = widths
         if feature_layer == "conv":
-            self.features = _conv(channels, first, 7, rngs)
+            # No ReLU follows.
+            init = jax.nn.initializers.lecun_normal()
+            self.features = _conv(channels, first, 7, rngs, init=init)
         else:
             self.features = SSIMConv(
                 channels,
@@ -226,12 +229,19 @@ def _check_feature_layer(feature_layer: str) -> None:
         )
 
 
-def _conv(c_in: int, c_out: int, size: int, rngs: nnx.Rngs) -> nnx.Conv:
+def _conv(
+    c_in: int,
+    c_out: int,
+    size: int,
+    rngs: nnx.Rngs,
+    *,
+    init: nnx.Initializer = _HE_NORMAL,
+) -> nnx.Conv:
     return nnx.Conv(
         c_in,
         c_out,
         (size, size),
-        kernel_init=jax.nn.initializers.he_normal(),
+        kernel_init=init,
         conv_general_dilated=convolve,
         rngs=rngs,
     )

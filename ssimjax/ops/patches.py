@@ -11,6 +11,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from ssimjax.ops.convolution import correlate
 from ssimjax.ops.moments import Moments, at_least_float32
 
 Padding = str | Sequence[tuple[int, int]]
@@ -186,6 +187,8 @@ def _average(fields: list[Float[Array, "..."]]) -> Float[Array, "..."]:
 def _convolve(x, filters, strides, pads, precision):
     if x.shape[-1] == 1 and jax.default_backend() == "cpu":
         return _products(x, filters, strides, pads, precision)
+    if tuple(strides) == (1, 1):
+        return correlate(x, filters, padding=pads, precision=precision)
     return jax.lax.conv_general_dilated(
         x,
         filters,

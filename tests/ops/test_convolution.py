@@ -1,0 +1,92 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssimjax.ops.convolution import correlate
+
+PADDINGS = [((2, 2), (1, 1)), ((0, 0), (0, 0)), ((4, 0), (1, 3)), ((5, 6), (0, 2))]
+
+
+def plain(x, kernel, *, padding):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def arrays():
+    rng = np.random.default_rng(0)
+    shapes = ((4, 9, 8, 3), (5, 3, 3, 6))
+    return [jnp.asarray(rng.normal(size=shape)) for shape in shapes]
+
+
+def derivatives(function, x, kernel):
+    def total(x, kernel):
+        return jnp.sin(function(x, kernel)).sum()
+
+    def along(x, kernel):
+        gradients = jax.grad(total, (0, 1))(x, kernel)
+        return sum((jnp.cos(g) * g).sum() for g in gradients)
+
+    return {
+        "value": function(x, kernel),
+        "gradients": jax.grad(total, (0, 1))(x, kernel),
+        "forward": jax.jvp(function, (x, kernel), (jnp.cos(x), jnp.sin(kernel))),
+        "reverse over reverse": jax.grad(along, (0, 1))(x, kernel),
+        "forward over reverse": jax.jvp(
+            jax.grad(total, (0, 1)), (x, kernel), (jnp.cos(x), jnp.sin(kernel))
+        ),
+    }
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_is_the_plain_convolution(padding, float64):
+    x, kernel = arrays()
+    values, targets = (
+        derivatives(functools.partial(f, padding=padding), x, kernel)
+        for f in (correlate, plain)
+    )
+    for (path, value), target in zip(
+        jax.tree.leaves_with_path(values), jax.tree.leaves(targets)
+    ):
+        np.testing.assert_allclose(value, target, rtol=1e-9, atol=1e-10, err_msg=path)
+
+
+@pytest.mark.parametrize("axes", [(1, None), (None, 3), (2, 0)])
+def test_vmap(axes, float64):
+    x, kernel = arrays()
+    stacked = [
+        a if axis is None else jnp.stack([a, 2 * a, a**2], axis)
+        for a, axis in zip((x, kernel), axes)
+    ]
+    values, targets = (
+        jax.vmap(
+            jax.grad(
+                lambda x, k, f=f: (f(x, k, padding=PADDINGS[0]) ** 2).sum(), (0, 1)
+            ),
+            axes,
+        )(*stacked)
+        for f in (correlate, plain)
+    )
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-9), values, targets
+    )
+
+
+def test_gradients_in_a_loop_are_plain_convolutions():
+    """XLA's CPU backend is fast with this order of axes alone."""
+    x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays())
+
+    def descend(_, carry):
+        gradients = jax.grad(
+            lambda x, k: (correlate(x, k, padding=PADDINGS[0]) ** 2).sum(), (0, 1)
+        )(*carry)
+        return tuple(a - 0.001 * g for a, g in zip(carry, gradients))
+
+    loop = jax.jit(lambda *carry: jax.lax.fori_loop(0, 3, descend, carry))
+    text = loop.lower(x, kernel).compile().as_text()
+    orders = [line for line in text.splitlines() if " convolution(" in line]
+    assert len(orders) == 3
+    assert all("dim_labels=b01f_01io->b01f" in line for line in orders)
