@@ -11,7 +11,7 @@ from ssimjax import corruptions
 from ssimjax.data import photograph_patches
 
 KEY = jax.random.key(0)
-IMAGES = photograph_patches(size=32, train_count=8, test_count=8, color=True)
+IMAGES = photograph_patches(size=32, train_count=10, test_count=10, color=True)
 PHOTOGRAPHS = jnp.asarray(IMAGES.train.images, jnp.float32) / 255
 GRAY = jnp.full((4, 64, 64, 3), 0.5)
 

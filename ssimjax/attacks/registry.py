@@ -62,7 +62,7 @@ def by_name(name: str, **options: Any) -> Attack:
 
     Args:
       name: one of these.
-      **options: of the function behind it, such as `steps`, `top_k` or `slots`; the two
+      options: of the function behind it, such as `steps`, `top_k` or `slots`; the two
         last are ignored by attacks that do not look at their result.
 
     Returns:

@@ -18,4 +18,5 @@ from ssimjax.data.sources import Arrays as Arrays
 from ssimjax.data.sources import Dataset as Dataset
 from ssimjax.data.sources import Folder as Folder
 from ssimjax.data.sources import Source as Source
+from ssimjax.data.sources import Squares as Squares
 from ssimjax.data.sources import decode as decode

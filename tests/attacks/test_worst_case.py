@@ -40,9 +40,9 @@ def forward(params, images):
 @functools.cache
 def trained(seed):
     """A network, and the test images and labels."""
-    data = photograph_patches(size=16, train_count=1500, test_count=200)
+    data = photograph_patches(size=24, train_count=3000, test_count=200)
     images = jnp.asarray(data.train.images, jnp.float32) / 255
-    shapes = ((3, 3, 1, 16), (3, 3, 16, 32), (4 * 4 * 32, 10))
+    shapes = ((3, 3, 1, 16), (3, 3, 16, 32), (6 * 6 * 32, 10))
     keys = jax.random.split(jax.random.key(seed), len(shapes))
     params = [
         (
@@ -69,7 +69,7 @@ def trained(seed):
 
     carry = params, optimizer.init(params)
     rng = np.random.default_rng(seed)
-    for _ in range(250):
+    for _ in range(500):
         carry = step(carry, rng.integers(0, len(images), 64))
     test = jnp.asarray(data.test.images, jnp.float32) / 255
     return functools.partial(forward, carry[0]), test, jnp.asarray(data.test.labels)

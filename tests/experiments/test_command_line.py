@@ -54,10 +54,43 @@ def test_train_then_attack(tmp_path):
     attacked = run("attack", f"--workdir={tmp_path}", "--examples=40")
     assert attacked.returncode == 0, attacked.stderr
     assert "ε=8/255" in attacked.stdout
-    rows = json.loads((tmp_path / "attack.json").read_text())
+    rows = json.loads((tmp_path / "attack.json").read_text())["attacks"]["ssim"]
     assert len(rows) == 16 and {r["split"] for r in rows} == {"train", "test"}
     assert (tmp_path / "attack.md").read_text().strip() in attacked.stdout
     assert (tmp_path / "accuracy-against-epsilon.png").exists()
+
+    attacked = run(
+        "attack",
+        f"--workdir={tmp_path},{tmp_path}",
+        "--attacks=pgd,apgd_t,square,transfer",
+        "--epsilons=0,8",
+        "--steps=2",
+        "--restarts=1",
+        "--queries=3",
+        "--examples=20",
+        "--splits=test",
+        "--corruptions",
+        f"--out={tmp_path / 'attacks'}",
+    )
+    assert attacked.returncode == 0, attacked.stderr
+    results = json.loads((tmp_path / "attacks" / "attack.json").read_text())
+    assert len(results["attacks"]) == 2
+    for name, rows in results["attacks"].items():
+        assert {row["attack"] for row in rows} == {
+            "pgd",
+            "apgd_t",
+            "square",
+            "transfer",
+            "worst case",
+        }
+        clean, worst = (r["top1"] for r in rows if r["attack"] == "worst case")
+        assert worst <= clean
+        assert len(results["corruptions"][name]) == 36
+        assert results["signs"][name][-1].startswith("Verdict: ")
+    assert "worst case" in attacked.stdout and "Verdict" in attacked.stdout
+    assert len(list((tmp_path / "attacks").glob("*.png"))) == 2
+    alone = run("attack", f"--workdir={tmp_path}", "--attacks=transfer")
+    assert "error: --attacks=transfer needs --surrogate" in alone.stderr
 
     refused = train(tmp_path, *SMALL, "--config.training.epochs=2")
     assert refused.returncode == 1
@@ -158,3 +191,11 @@ def test_benchmark_prints_ratios(tmp_path):
         assert row["ratio"] == pytest.approx(row["ssim_ms"] / row["conv_ms"])
     failed = run("benchmark", "everything")
     assert failed.returncode == 1 and "name one of layer" in failed.stderr
+
+
+def test_reproduce_asks_for_what_it_knows():
+    failed = run("reproduce", "abobakr2019")
+    assert failed.returncode == 1
+    assert "the first argument must be one of ['abobakr2018']" in failed.stderr
+    failed = run("reproduce", "abobakr2018", "fig99")
+    assert "tables must be of table1, fig6" in failed.stderr

@@ -1,0 +1,83 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssimjax.data import Arrays, Squares, decode, random_resized_crop, resized
+
+KEY = jax.random.key(0)
+
+
+def ramp(height, width):
+    """Pixels that say where they are: row in the first channel, column in the next."""
+    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    return jnp.asarray(np.stack([rows, columns], -1), jnp.float32)
+
+
+def test_crops_are_rectangles_of_the_image():
+    images = jnp.broadcast_to(ramp(60, 90), (500, 60, 90, 2))
+    crops = random_resized_crop(KEY, images, side=16)
+    assert crops.shape == (500, 16, 16, 2)
+    # Away from the borders, whose pixels are means of what is inside, ramps stay ramps
+    # but for what sampling a triangle at whole pixels leaves.
+    inner = crops[:, 2:-2, 2:-2]
+    steps = jnp.diff(inner, axis=1)[..., 0], jnp.diff(inner, axis=2)[..., 1]
+    for step in steps:
+        mean = jnp.broadcast_to(step.mean((1, 2), keepdims=True), step.shape)
+        np.testing.assert_allclose(step, mean, rtol=0.1, atol=0.05)
+    height, width = (16 * step.mean((1, 2)) for step in steps)
+    share = height * width / (60 * 90)
+    assert share.min() < 0.12 and share.max() > 0.9
+    assert share.min() >= 0.079 and share.max() <= 1.001
+    assert (height <= 60.01).all() and (width <= 90.01).all()
+    free = (height < 59.9) & (width < 89.9)
+    ratio = (width / height)[free]
+    assert ratio.min() >= 0.749 and ratio.max() <= 1.335
+    assert ratio.min() < 0.8 and ratio.max() > 1.25
+    np.testing.assert_allclose(jnp.log(ratio).mean(), 0, atol=0.05)
+    assert crops.min() >= 0 and crops[..., 0].max() <= 59.01
+
+
+def test_crops_depend_on_the_key():
+    images = jax.random.uniform(KEY, (4, 24, 24, 3))
+    one, same, other = (
+        random_resized_crop(jax.random.key(seed), images, side=8) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any((1, 2, 3)).all()
+
+
+def test_resized_keeps_the_mean_and_what_fits():
+    images = jax.random.uniform(KEY, (4, 24, 24, 3))
+    assert resized(images, side=24) is images
+    small = resized(images, side=8)
+    assert small.shape == (4, 8, 8, 3)
+    np.testing.assert_allclose(small.mean((1, 2)), images.mean((1, 2)), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"side": 0}, "side must be >= 1 pixel, got 0"),
+        ({"side": 8, "area": (0.5, 0.2)}, "area must be"),
+        ({"side": 8, "ratio": (0.0, 1.0)}, "ratio must be"),
+    ],
+)
+def test_bad_crops(options, message):
+    with pytest.raises(ValueError, match=message):
+        random_resized_crop(KEY, jnp.zeros((1, 8, 8, 1)), **options)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_squares_are_central_and_of_one_size(channels):
+    images = np.zeros((3, 20, 40, channels), np.uint8)
+    images[:, :, 10:30] = 200
+    source = Squares(Arrays(images, [0, 1, 2]), 8)
+    arrays = decode(source)
+    assert arrays.images.shape == (3, 8, 8, channels)
+    assert (arrays.images == 200).all()
+    np.testing.assert_array_equal(arrays.labels, [0, 1, 2])
+    other = Squares(Arrays(images, [0, 1, 2]), 9)
+    assert source.fingerprint != other.fingerprint
+    with pytest.raises(ValueError, match="side must be >= 1 pixel, got 0"):
+        Squares(Arrays(images, [0, 1, 2]), 0)

@@ -1,0 +1,127 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ssimjax.tasks import (
+    attack_accuracy,
+    corruption_accuracy,
+    filter_statistics,
+    gradient_shares,
+    pruning_accuracy,
+    train,
+)
+from tests.small import small_config, stripes_dataset
+
+EPSILONS = (0.0, 0.02, 0.1, 0.5)
+ATTACKS = {
+    "noise": {},
+    "fgsm": {},
+    "pgd": {"steps": 5, "restarts": 1},
+    "square": {"queries": 20},
+    "transfer": {"steps": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Two networks, of two seeds each."""
+    return {
+        name: train(
+            small_config(name, **{"training.epochs": 8.0, "seeds": 2}),
+            data=stripes_dataset(),
+        )
+        for name in ("ssim", "conv")
+    }
+
+
+def accuracies(rows, attack):
+    return np.array([row["top1_each"] for row in rows if row["attack"] == attack])
+
+
+def test_attacks_agree_where_they_must(runs):
+    rows = attack_accuracy(
+        runs["ssim"],
+        epsilons=EPSILONS,
+        attacks=ATTACKS,
+        splits=("test",),
+        surrogate=runs["conv"],
+    )
+    assert len(rows) == len(EPSILONS) * (len(ATTACKS) + 1)
+    clean = runs["ssim"].summary["test"]["top1_each"]
+    worst = accuracies(rows, "worst case")
+    for name in ATTACKS:
+        np.testing.assert_array_equal(accuracies(rows, name)[0], clean)
+        assert (worst <= accuracies(rows, name)).all()
+    assert accuracies(rows, "pgd")[-1].max() < 0.6
+    assert accuracies(rows, "pgd").mean() <= accuracies(rows, "noise").mean()
+    again = attack_accuracy(
+        runs["ssim"],
+        epsilons=EPSILONS[1:2],
+        attacks={"square": ATTACKS["square"]},
+        splits=("test",),
+    )
+    np.testing.assert_array_equal(
+        accuracies(again, "square")[0], accuracies(rows, "square")[1]
+    )
+
+
+def test_what_an_attack_needs(runs):
+    with pytest.raises(ValueError, match="surrogate must be a trained network"):
+        attack_accuracy(runs["ssim"], epsilons=(0.1,), attacks={"transfer": {}})
+    with pytest.raises(ValueError, match="name must be one of .* got 'deepfool'"):
+        attack_accuracy(runs["ssim"], epsilons=(0.1,), attacks={"deepfool": {}})
+
+
+def test_corruptions_begin_with_clean_images(runs):
+    rows = corruption_accuracy(runs["conv"], names=("gaussian_noise", "jpeg"))
+    assert [(r["corruption"], r["severity"]) for r in rows] == [
+        (name, severity) for name in ("gaussian_noise", "jpeg") for severity in range(6)
+    ]
+    for row in rows[::6]:
+        assert row["top1"] == runs["conv"].summary["test"]["top1"]
+        assert row["examples"] == 80
+    broken = jax.tree.map(lambda x: jnp.nan * x, runs["conv"].state)
+    with pytest.raises(FloatingPointError, match="not finite under jpeg"):
+        corruption_accuracy(runs["conv"]._replace(state=broken), names=("jpeg",))
+    with pytest.raises(ValueError, match="name must be one of"):
+        corruption_accuracy(runs["conv"], names=("fog",))
+
+
+def test_shares_of_gradients(runs):
+    shares = gradient_shares(runs["ssim"], examples=20)
+    assert shares["nonfinite"] == 0 and shares["zero_images"] < 0.5
+    still = jax.tree.map(jnp.zeros_like, runs["conv"].state)
+    shares = gradient_shares(runs["conv"]._replace(state=still), examples=20)
+    assert shares["zero"] == shares["zero_images"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["ssim", "conv"])
+@pytest.mark.usefixtures("own_errors")
+def test_pruning_goes_from_all_filters_to_none(name, runs):
+    run = runs[name]
+    rows = pruning_accuracy(run, shares=(0.0, 0.5, 1.0))
+    assert [(r["order"], r["removed"]) for r in rows] == [
+        (order, share)
+        for order in ("smallest norm", "random")
+        for share in (0.0, 0.5, 1.0)
+    ]
+    for row in rows[::3]:
+        assert row["top1"] == run.summary["test"]["top1"]
+    # Without features every image gets the same guess.
+    assert all(row["top1"] == 0.5 for row in rows[2::3])
+    with pytest.raises(ValueError, match=r"shares must be numbers in \[0, 1\], got"):
+        pruning_accuracy(run, shares=(1.5,))
+    with pytest.raises(ValueError, match="orders must be of .*'largest'"):
+        pruning_accuracy(run, shares=(0.5,), orders=("largest",))
+
+
+def test_filters_by_hand(runs):
+    for run in runs.values():
+        found = filter_statistics(run)
+        state = run.states()[1]
+        layer = run.task.model(state).features
+        filters = layer.filters if hasattr(layer, "filters") else layer.kernel
+        one = np.asarray(filters[...])[..., 2].ravel().astype(np.float64)
+        np.testing.assert_allclose(found["norm"][1, 2], np.sqrt((one**2).sum()))
+        np.testing.assert_allclose(found["variance"][1, 2], one.var(ddof=1))
