@@ -11,7 +11,7 @@ help:
 	@echo "make test       ruff, pyright, tests, doctests, notebooks"
 	@echo "make test-slow  ten kills of a run at random moments, none of which may cost a step"
 	@echo "make benchmark  what everything costs, beside other libraries"
-	@echo "make peers      values and gradients beside those of PyTorch libraries"
+	@echo "make peers      values, gradients and attacks beside those of other libraries"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,7 +50,7 @@ $(PEERS)/installed: pyproject.toml Makefile
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		pytorch-msssim==1.0.0 piq==0.8.0 torchmetrics==1.9.0 kornia==0.9.0 \
-		kornia_rs lightning-utilities
+		kornia_rs lightning-utilities pyautoattack==0.2.0
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 		dm-pix==0.4.5 foolbox==3.3.4
 	-$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
