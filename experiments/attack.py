@@ -52,7 +52,7 @@ _SPLITS = flags.DEFINE_list("splits", ["train", "test"], "Which splits to attack
 _STEPS = flags.DEFINE_integer("steps", None, "Of PGD, default 50, and APGD, 100.")
 _RESTARTS = flags.DEFINE_integer("restarts", None, "Of PGD; default 10.")
 _QUERIES = flags.DEFINE_integer("queries", None, "Of Square; default 5000.")
-_TOP_K = flags.DEFINE_integer("top_k", 1, "How many guesses an attack has to beat.")
+_TOP_K = flags.DEFINE_integer("top_k", 1, "Guesses that an attack has to beat: 1 or 5.")
 _CORRUPTIONS = flags.DEFINE_bool("corruptions", False, "Noise, blur and JPEG, too.")
 _SURROGATE = flags.DEFINE_string("surrogate", None, "Folder of the one for transfer.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the attacks and the noise.")
@@ -159,7 +159,8 @@ def _signs(run, rows, epsilons, attacks, chance) -> list[str]:
         [row for row in rows if row["split"] == split],
         gradients=gradient_shares(run, examples=_EXAMPLES.value or 1000),
         scaled=[row for row in divided if row["attack"] in scaled],
-        chance=chance,
+        chance=min(1.0, _TOP_K.value * chance),
+        metric=f"top{_TOP_K.value}",
     )
 
 

@@ -51,7 +51,8 @@ def accuracy_against_epsilon(
     """Accuracy under attack, a panel per attack and split: solid top-1, dotted top-5.
 
     Args:
-      tables: rows with `split`, `attack`, `epsilon`, `top1` and `top5`, by network.
+      tables: rows with `split`, `attack`, `epsilon`, and `top1` or `top5` or both, by
+        network.
       path: the PNG file to write.
       chance: accuracy of a guess, drawn as a line.
     """
@@ -95,8 +96,15 @@ def accuracy_against_epsilon(
             panel.set_ylabel("accuracy (%)")
         for panel in panels.flat[len(kinds) :]:
             panel.set_axis_off()
-        last = panels.flat[0 if several else len(kinds) - 1]
-        last.legend(loc="upper right")
+        if several:
+            shown: dict[str, Any] = {}
+            for panel in panels.flat:
+                shown |= dict(zip(*reversed(panel.get_legend_handles_labels())))
+            figure.legend(
+                shown.values(), shown.keys(), loc="outside lower center", ncols=4
+            )
+        else:
+            panels.flat[len(kinds) - 1].legend(loc="upper right")
 
 
 def accuracy_against_severity(tables: Mapping[str, Rows], path: epath.PathLike) -> None:
@@ -131,6 +139,8 @@ def _accuracy_lines(
     panel: Any, rows: Rows, positions: Sequence[float], name: str, color: str
 ) -> None:
     for metric, style in (("top1", "-"), ("top5", ":")):
+        if not rows or metric not in rows[0]:
+            continue
         values = np.array([100 * row[metric] for row in rows])
         panel.plot(
             positions,
@@ -141,7 +151,7 @@ def _accuracy_lines(
             markersize=3,
             label=f"{name}, top-{metric[3:]}",
         )
-        if rows and f"{metric}_sd" in rows[0]:
+        if f"{metric}_sd" in rows[0]:
             spread = np.array([100 * row[f"{metric}_sd"] for row in rows])
             panel.fill_between(
                 positions,

@@ -110,15 +110,17 @@ def accuracy_cells(
     """A cell for each epsilon.
 
     Args:
-      rows: `epsilon`, `top1` and `top5` as fractions.
+      rows: `epsilon`, `top1` and `top5` as fractions; "-" stands for what is missing.
       top5: whether a cell is "top-1 / top-5" instead of top-1.
 
     Returns:
       Accuracies in per cent, by epsilon in steps of 1/255.
     """
     return {
-        f"ε={255 * row['epsilon']:.4g}/255": percent(row, "top1")
-        + (f" / {percent(row, 'top5')}" if top5 else "")
+        f"ε={255 * row['epsilon']:.4g}/255": " / ".join(
+            percent(row, name) if name in row else "-"
+            for name in (("top1", "top5") if top5 else ("top1",))
+        )
         for row in rows
     }
 
@@ -130,8 +132,9 @@ def accuracy_table(rows: Sequence[Mapping[str, Any]]) -> str:
       rows: `network`, `split`, `attack`, `epsilon`, and `top1` and `top5` as fractions.
 
     Returns:
-      A Markdown table with cells "top-1 / top-5".
+      A Markdown table with cells "top-1 / top-5", or top-1 where no row has more.
     """
+    top5 = any("top5" in row for row in rows)
     lines: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         key = (row["network"], row["split"], row["attack"])
@@ -139,7 +142,7 @@ def accuracy_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(
         [
             {"network": network, "split": split, "attack": attack}
-            | accuracy_cells(chosen, top5=True)
+            | accuracy_cells(chosen, top5=top5)
             for (network, split, attack), chosen in lines.items()
         ]
     )

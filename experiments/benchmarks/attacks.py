@@ -53,10 +53,9 @@ def measure(*, repeats: int) -> Report:
     rivals = _foolbox(model, labels)
     rows, lines, chart = [], [], {}
     for name, attack in ours.items():
-        attack = jax.jit(attack)
-        found = {"ssimjax": lambda a=attack: a(pixels)}
+        found = {"ssimjax": functools.partial(jax.jit(attack), pixels)}
         if rivals:
-            found["foolbox"] = lambda n=name: rivals[n](pixels)
+            found["foolbox"] = functools.partial(rivals[name], pixels)
         right = {
             library: float(1 - is_fooled(model(run()), labels).mean())
             for library, run in found.items()

@@ -199,10 +199,11 @@ def _fig9(settings: Settings) -> str:
             f"FGSM at ε = {_FIG9_EPSILON}, {settings.examples} test images:",
             markdown_table(lines),
             _picture(settings, "fig9.png"),
-            "FGSM alone proves nothing. Top-1 / top-5 accuracy of the same networks "
+            "FGSM alone proves nothing. Top-1 accuracy (%) of the same networks "
             f"({settings.examples} test images; {_options(settings)}; transfer by PGD "
-            "on the convolutional network of the same seed, for which it is no more "
-            "than PGD without a restart; pixels in [0, 1]):",
+            "on the convolutional network of the same seed, so that for this network "
+            "it is PGD again; top-5 accuracy where an attack does not aim at the first "
+            "guess; pixels in [0, 1]):",
             _attack_table(strong),
             *sentences,
             _picture(settings, "fig9-attacks.png"),

@@ -20,6 +20,7 @@ def diagnose(
     gradients: Mapping[str, float],
     scaled: Sequence[Row] = (),
     chance: float,
+    metric: str = "top1",
 ) -> list[str]:
     """Says what accuracies under attack reveal about the input gradient.
 
@@ -28,6 +29,7 @@ def diagnose(
       gradients: of `gradient_shares`.
       scaled: rows of the same attacks on logits that were divided by a number.
       chance: accuracy of a guess.
+      metric: the accuracy that the attacks aimed at, "top1" or "top5".
 
     Returns:
       Sentences with their numbers. The last is the verdict.
@@ -37,7 +39,7 @@ def diagnose(
       Section 3.1.
       Carlini et al. 2019, On evaluating adversarial robustness, Section 4.
     """
-    accuracy = _by_attack(rows)
+    accuracy = _by_attack(rows, metric)
     white = {n: v for n, v in accuracy.items() if n in _WHITE_BOX}
     found, masked = [], []
 
@@ -62,7 +64,7 @@ def diagnose(
                     f"= {_steps(epsilon)} it leaves {_percent(value)}, and the best "
                     f"attack that does {_percent(best)}."
                 )
-    for name, curve in _by_attack(scaled).items():
+    for name, curve in _by_attack(scaled, metric).items():
         for epsilon, value in curve.items():
             before = accuracy.get(name, {}).get(epsilon, 0)
             if value < before - _TOLERANCE:
@@ -105,10 +107,10 @@ def diagnose(
     return [*found, *masked, verdict]
 
 
-def _by_attack(rows: Sequence[Row]) -> dict[str, dict[float, float]]:
+def _by_attack(rows: Sequence[Row], metric: str) -> dict[str, dict[float, float]]:
     curves: dict[str, dict[float, float]] = {}
     for row in rows:
-        curves.setdefault(row["attack"], {})[row["epsilon"]] = row["top1"]
+        curves.setdefault(row["attack"], {})[row["epsilon"]] = row[metric]
     return curves
 
 

@@ -1,7 +1,7 @@
 """Accuracy of trained classifiers under attack, noise and compression."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -53,7 +53,8 @@ def attack_accuracy(
       A row per split, attack and epsilon: `split`, `attack`, `epsilon`, `top1`, `top5`
       (fractions; of several seeds the mean, with `top1_sd`, `top1_each` and so on),
       `examples`. Of several attacks, also `worst case`: an example counts as right if
-      it withstands all of them.
+      it withstands all of them. What an attack did not aim at is left out: an iterative
+      one gives `top1`, or with the option `top_k=5` `top5`.
 
     Raises:
       FloatingPointError: if a logit is not finite. A broken model is not robust.
@@ -71,6 +72,7 @@ def attack_accuracy(
     if examples is not None and examples < 1:
         raise ValueError(f"examples must be >= 1, got {examples}")
     attacks = {"fgsm": {}} if attacks is None else attacks
+    aims = {name: _aims(name, options) for name, options in attacks.items()}
     if "transfer" in attacks and surrogate is None:
         raise ValueError("surrogate must be a trained network for 'transfer', got None")
     hits_under = {
@@ -104,9 +106,10 @@ def attack_accuracy(
                     )
             if len(found) > 1:
                 found[WORST] = np.min(list(found.values()), 0)
+                aims[WORST] = set.intersection(*(aims[name] for name in attacks))
             rows.extend(
                 {"split": split, "attack": name, "epsilon": epsilon}
-                | _accuracies(hits)
+                | _accuracies(hits, aims[name])
                 | {"examples": len(arrays)}
                 for name, hits in found.items()
             )
@@ -247,11 +250,20 @@ def _score(task: Any, state: Any, images: Array, labels: Any) -> Array:
     return jnp.where(jnp.isfinite(logits).all(-1)[None], right, jnp.nan)
 
 
-def _accuracies(hits: np.ndarray) -> Row:
+def _aims(name: str, options: Mapping[str, Any]) -> set[str]:
+    """The accuracies that an attack tries to lower."""
+    guesses = options.get("top_k", 1)
+    if guesses not in (1, 5):
+        raise ValueError(f"top_k of an evaluation must be 1 or 5, got {guesses}")
+    return {"top1", "top5"} if name in _SINGLE_STEP else {f"top{guesses}"}
+
+
+def _accuracies(hits: np.ndarray, kept: Collection[str] = ("top1", "top5")) -> Row:
     """Means over the examples of hits `[seeds, 2, examples]`."""
     means = hits.mean(-1, dtype=np.float64)
     values = means[0] if len(means) == 1 else means.T
-    return with_spread({"top1": values[0], "top5": values[1]})
+    both = {"top1": values[0], "top5": values[1]}
+    return with_spread({name: both[name] for name in both if name in kept})
 
 
 def _spread(arrays: Arrays, examples: int | None) -> Arrays:
