@@ -123,7 +123,7 @@ def accuracy_against_severity(tables: Mapping[str, Rows], path: epath.PathLike) 
             for color, (name, rows) in zip(_COLORS, tables.items()):
                 chosen = [r for r in rows if r["corruption"] == corruption]
                 _accuracy_lines(
-                    panel, chosen, [r["severity"] for r in chosen], name, color
+                    panel, chosen, [float(r["severity"]) for r in chosen], name, color
                 )
             panel.set(
                 title=corruption.replace("_", " "), xlabel="severity", ylim=(-3, 103)

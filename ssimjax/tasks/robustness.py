@@ -16,6 +16,7 @@ from ssimjax.attacks import by_name, gradient_health, is_fooled, transfer
 from ssimjax.data import Arrays, eval_batches
 from ssimjax.tasks.run import Run
 from ssimjax.training import Row, data_mesh, named_key, with_spread
+from ssimjax.training.mesh import check_batch_size
 
 # The per-example worst of all attacks of a table.
 WORST = "worst case"
@@ -200,6 +201,7 @@ def _hits_under(
     shared = mesh.size > 1
     # Where a batch is shared, examples cannot move to whoever has room.
     width = run.config.training.eval_batch_size
+    check_batch_size("eval_batch_size", width, mesh)
     slots = None if shared else width
     if name == "transfer":
         attack = functools.partial(transfer, slots=slots, **options)
@@ -218,9 +220,12 @@ def _hits_under(
             return model(x) / divisor
 
         found = attack(key, logits_fn, images, labels, epsilon=epsilon)
-        # Without an attack no image moves, whatever the rounding.
-        found = jnp.where(epsilon > 0, found, images)
         return _score(run.task, state, found, labels)
+
+    @jax.jit
+    def clean_hits(state: Any, batch: Any) -> Array:
+        images = run.task.prepare(batch["image"])
+        return _score(run.task, state, images, batch["label"])
 
     def all_hits(
         key: PRNGKeyArray, state: Any, other: Any, arrays: Arrays, epsilon: float
@@ -232,8 +237,11 @@ def _hits_under(
         for number, batch in enumerate(
             eval_batches(arrays, batch_size=size, sharding=sharding)
         ):
-            own = jax.random.fold_in(key, number)
-            result = hits(own, state, other, batch, jnp.float32(epsilon))
+            if epsilon == 0:  # No image can move, however long an attack tries.
+                result = clean_hits(state, batch)
+            else:
+                own = jax.random.fold_in(key, number)
+                result = hits(own, state, other, batch, jnp.float32(epsilon))
             parts.append(np.asarray(result)[:, np.asarray(batch["mask"])])
         return np.concatenate(parts, 1)
 

@@ -13,7 +13,7 @@ def smallest(config):
     config.data.size = 16
     config.model.widths = (4,) * len(config.model.widths)
     config.training.batch_size = 8
-    config.training.eval_batch_size = 20
+    config.training.eval_batch_size = 24
     config.training.visualise = False
     if config.augmentation.resized_crop is not None:
         config.augmentation.resized_crop = 12
