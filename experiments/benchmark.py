@@ -7,7 +7,7 @@
 `losses`: every loss with its gradient, beside SSIM.
 `scaling`: SSIM of all sizes, and how far each is from the trend.
 `kernels`: the Gram matrix of SSIM of 500 images.
-`attacks`: FGSM beside foolbox.
+`attacks`: FGSM and PGD beside foolbox.
 `data`: images per second from the cache to the devices.
 `train`: training of the Fig. 4 networks, beside its step alone, five seeds at once and,
 where PyTorch is installed, PyTorch.
@@ -37,7 +37,7 @@ _SUBJECTS = {
     "losses": 15,
     "scaling": 15,
     "kernels": 1,
-    "attacks": 7,
+    "attacks": 3,
     "data": 7,
     "train": 6,
 }
