@@ -4,8 +4,8 @@
     python -m experiments.reproduce abobakr2018 table1 fig9 --seeds=3 --epochs=5
 
 Tables: table1, fig6, fig7, fig9, table2, fig10, noise; all of them if none is named.
-Networks that are trained already are taken from the folder. `--fast` stays within
-minutes: patches of photographs instead of CIFAR-10 and ImageNet, two seeds, few steps.
+Networks that are trained already are taken from the folder. `--fast` takes patches of
+photographs instead of CIFAR-10 and ImageNet, two seeds and few steps.
 """
 
 import ml_collections
@@ -24,7 +24,7 @@ _PAGE = flags.DEFINE_string(
 _SEEDS = flags.DEFINE_integer("seeds", None, "Networks of each kind; default 3.")
 _EPOCHS = flags.DEFINE_float("epochs", None, "Instead of the configs'.")
 _EXAMPLES = flags.DEFINE_integer("examples", None, "Attacked examples; default 1000.")
-_FAST = flags.DEFINE_bool("fast", False, "The whole in a few minutes, on photographs.")
+_FAST = flags.DEFINE_bool("fast", False, "The whole in small, on photographs.")
 _CIFAR10 = flags.DEFINE_string("cifar10", "cifar10", "TFDS name of CIFAR-10.")
 _IMAGENETTE = flags.DEFINE_string(
     "imagenette", "imagenette/160px-v2", "TFDS name of ten ImageNet classes."
