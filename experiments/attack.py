@@ -18,10 +18,9 @@ from ssimjax.tables import accuracy_table, corruption_table
 from ssimjax.tasks import (
     attack_accuracy,
     corruption_accuracy,
-    diagnose,
     draw_attack,
     draw_corruptions,
-    gradient_shares,
+    examine,
     load,
 )
 
@@ -72,7 +71,6 @@ def main() -> None:
     elif "transfer" in _ATTACKS.value and len(runs) == 1:
         raise ValueError("--attacks=transfer needs --surrogate or a second --workdir")
     first = next(iter(runs.values()))
-    chance = 1 / len(first.dataset.classes)
     epsilons = first.config.attack.epsilons
     if _EPSILONS.value is not None:
         epsilons = [float(step) / 255 for step in _EPSILONS.value]
@@ -80,10 +78,14 @@ def main() -> None:
     attacks = {name: _options(name) for name in _chosen(len(runs))}
     found, corrupted, signs = {}, {}, {}
     for name, run in runs.items():
+        # Through itself, transfer would be a gradient attack.
+        own = {
+            n: o for n, o in attacks.items() if n != "transfer" or run is not surrogate
+        }
         found[name] = attack_accuracy(
             run,
             epsilons=epsilons,
-            attacks=attacks,
+            attacks=own,
             splits=_SPLITS.value,
             examples=_EXAMPLES.value,
             surrogate=surrogate,
@@ -93,8 +95,14 @@ def main() -> None:
             corrupted[name] = corruption_accuracy(
                 run, examples=_EXAMPLES.value, seed=_SEED.value
             )
-        if len(attacks) > 1:
-            signs[name] = _signs(run, found[name], epsilons, attacks, chance)
+        if len(own) > 1 and "test" in _SPLITS.value:
+            signs[name] = examine(
+                run,
+                [row for row in found[name] if row["split"] == "test"],
+                attacks=own,
+                examples=_EXAMPLES.value,
+                seed=_SEED.value,
+            )
 
     folder = epath.Path(_OUT.value or _WORKDIR.value[0])
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,30 +146,6 @@ def _options(name: str) -> dict[str, int]:
     if name == "square":
         given["queries"] = _QUERIES.value
     return options | {k: v for k, v in given.items() if v is not None}
-
-
-def _signs(run, rows, epsilons, attacks, chance) -> list[str]:
-    """Sentences about the gradient, from the last of the splits."""
-    split = _SPLITS.value[-1]
-    scaled = {n: o for n, o in attacks.items() if n in ("pgd", "apgd_ce")}
-    divided = []
-    if scaled:
-        divided = attack_accuracy(
-            run,
-            epsilons=[e for e in epsilons if e > 0],
-            attacks=scaled,
-            splits=[split],
-            examples=_EXAMPLES.value,
-            divisor=10.0,
-            seed=_SEED.value,
-        )
-    return diagnose(
-        [row for row in rows if row["split"] == split],
-        gradients=gradient_shares(run, examples=_EXAMPLES.value or 1000),
-        scaled=[row for row in divided if row["attack"] in scaled],
-        chance=min(1.0, _TOP_K.value * chance),
-        metric=f"top{_TOP_K.value}",
-    )
 
 
 if __name__ == "__main__":

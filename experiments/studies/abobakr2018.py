@@ -1,7 +1,6 @@
 """Abobakr, Hossny and Nahavandi 2018, SSIMLayer: every table and figure."""
 
 import dataclasses
-import functools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,11 +16,10 @@ from ssimjax.tasks import (
     Run,
     attack_accuracy,
     corruption_accuracy,
-    diagnose,
     draw_attack,
     draw_corruptions,
+    examine,
     filter_statistics,
-    gradient_shares,
     pruning_accuracy,
     train,
 )
@@ -47,7 +45,8 @@ class Settings:
       pictures: folder of the pictures of the page.
       seeds: networks of each kind.
       epochs: instead of the config's; None for those.
-      examples: attacked or corrupted examples of each split.
+      examples: attacked examples of each split; ten times as many where one look at
+        each is enough.
       attacks: options by attack, without transfer, which is always run.
       epsilons: sizes of the attacks, for pixels in [0, 1].
       change: what else is changed in a config, such as where the data are.
@@ -61,6 +60,11 @@ class Settings:
     attacks: Mapping[str, Mapping[str, Any]]
     epsilons: Sequence[float]
     change: Callable[[ml_collections.ConfigDict], None]
+
+    @property
+    def many(self) -> int:
+        """Examples for FGSM and for noise, which look at each once."""
+        return 10 * self.examples
 
     def train(self, name: str, config: ml_collections.ConfigDict) -> Run:
         """The trained networks of a config, from their folder if they are there."""
@@ -88,21 +92,14 @@ def reproduce(table: str, settings: Settings) -> str:
 
 def _table1(settings: Settings) -> str:
     runs = _pair("table1", table1.get_config, settings)
-    _curves(runs, settings, "table1.png")
-    return "\n\n".join(
-        [
-            "## Table 1 and Fig. 5: an SSIM layer as the last feature layer",
-            _accuracies(runs, PUBLISHED["table1"]),
-            _about(runs),
-            _picture(settings, "table1.png"),
-        ]
-    )
+    title = "Table 1 and Fig. 5: an SSIM layer as the last feature layer"
+    return _comparison(title, "table1", runs, settings)
 
 
 def _fig6(settings: Settings) -> str:
     runs = _pair("fig6", fig6.get_config, settings)
-    _curves(runs, settings, "fig6.png")
-    drawn = [_picture(settings, "fig6.png")]
+    title = "Fig. 6: an SSIM layer that sees the image"
+    drawn = []
     layers = {"ssim": "ssim", "conv": "first-layer"}
     for name, run in runs.items():
         filters = run.task.kernels(run.states()[0])[layers[name]]
@@ -133,9 +130,7 @@ def _fig6(settings: Settings) -> str:
             lines.append({"network": name, "removed first": order} | cells)
     return "\n\n".join(
         [
-            "## Fig. 6: an SSIM layer that sees the image",
-            _accuracies(runs, PUBLISHED["fig6"]),
-            _about(runs),
+            _comparison(title, "fig6", runs, settings),
             *drawn,
             "Filters with a norm below 1: "
             + ", ".join(f"{n} {share:.0f} %" for n, share in below.items())
@@ -155,15 +150,8 @@ def _fig7(settings: Settings) -> str:
             "fig7-without-relu", fig7.get_config("without_relu")
         ),
     }
-    _curves(runs, settings, "fig7.png")
-    return "\n\n".join(
-        [
-            "## Fig. 7 and 8: a ReLU after the layer",
-            _accuracies(runs, PUBLISHED["fig7"]),
-            _about(runs),
-            _picture(settings, "fig7.png"),
-        ]
-    )
+    title = "Fig. 7 and 8: a ReLU after the layer"
+    return _comparison(title, "fig7", runs, settings)
 
 
 def _fig9(settings: Settings) -> str:
@@ -171,7 +159,7 @@ def _fig9(settings: Settings) -> str:
     epsilons = sorted({*settings.epsilons, _FIG9_EPSILON})
     attacked = {
         name: attack_accuracy(
-            run, epsilons=epsilons, examples=settings.examples, attacks={"fgsm": {}}
+            run, epsilons=epsilons, examples=settings.many, attacks={"fgsm": {}}
         )
         for name, run in runs.items()
     }
@@ -196,14 +184,14 @@ def _fig9(settings: Settings) -> str:
     return "\n\n".join(
         [
             "## Fig. 9: under attack",
-            f"FGSM at ε = {_FIG9_EPSILON}, {settings.examples} test images:",
+            f"FGSM at ε = {_FIG9_EPSILON}, {_count(runs, settings.many)} test images:",
             markdown_table(lines),
             _picture(settings, "fig9.png"),
             "FGSM alone proves nothing. Top-1 accuracy (%) of the same networks "
-            f"({settings.examples} test images; {_options(settings)}; transfer by PGD "
-            "on the convolutional network of the same seed, so that for this network "
-            "it is PGD again; top-5 accuracy where an attack does not aim at the first "
-            "guess; pixels in [0, 1]):",
+            f"({_count(runs, settings.examples)} test images; {_options(settings)}; "
+            "transfer by PGD on the convolutional network of the same seed; top-5 "
+            "accuracy where an attack does not aim at the first guess; pixels in "
+            "[0, 1]):",
             _attack_table(strong),
             *sentences,
             _picture(settings, "fig9-attacks.png"),
@@ -214,7 +202,7 @@ def _fig9(settings: Settings) -> str:
 def _noise(settings: Settings) -> str:
     runs = _pair("table1", table1.get_config, settings)
     corrupted = {
-        name: corruption_accuracy(run, examples=settings.examples)
+        name: corruption_accuracy(run, examples=settings.many)
         for name, run in runs.items()
     }
     draw_corruptions(corrupted, settings.pictures)
@@ -224,8 +212,8 @@ def _noise(settings: Settings) -> str:
         [
             "## Fig. 1: noise and compression",
             "The paper shows pictures only. Top-1 accuracy (%) on "
-            f"{settings.examples} test images at the severities of CIFAR-10-C; 0 is "
-            "clean:",
+            f"{_count(runs, settings.many)} test images at the severities of "
+            "CIFAR-10-C; 0 is clean:",
             corruption_table(rows),
             _picture(settings, "noise.png"),
         ]
@@ -234,15 +222,8 @@ def _noise(settings: Settings) -> str:
 
 def _table2(settings: Settings) -> str:
     runs = _pair("table2", table2.get_config, settings)
-    _curves(runs, settings, "table2.png")
-    return "\n\n".join(
-        [
-            "## Table 2: ten ImageNet classes at 32x32",
-            _accuracies(runs, PUBLISHED["table2"]),
-            _about(runs),
-            _picture(settings, "table2.png"),
-        ]
-    )
+    title = "Table 2: ten ImageNet classes at 32x32"
+    return _comparison(title, "table2", runs, settings)
 
 
 def _fig10(settings: Settings) -> str:
@@ -262,7 +243,8 @@ def _fig10(settings: Settings) -> str:
     return "\n\n".join(
         [
             "## Fig. 10: the networks of Table 2 under attack",
-            f"Top-1 / top-5 accuracy (%), {settings.examples} test images; "
+            "Top-1 / top-5 accuracy (%), "
+            f"{_count(runs, settings.examples)} test images; "
             f"{_options(settings, only=('pgd',))}:",
             _attack_table(attacked),
             _picture(settings, "fig10.png"),
@@ -290,6 +272,23 @@ def _pair(
         network: settings.train(f"{name}-{network}", get_config(network))
         for network in ("ssim", "conv")
     }
+
+
+def _comparison(
+    title: str, name: str, runs: Mapping[str, Run], settings: Settings
+) -> str:
+    """A heading, published and measured accuracy, what was trained, and its curves."""
+    file = f"{name}.png"
+    histories = {network: run.history for network, run in runs.items()}
+    figures.training_curves(histories, settings.pictures / file)
+    return "\n\n".join(
+        [
+            f"## {title}",
+            _accuracies(runs, PUBLISHED[name]),
+            _about(runs),
+            _picture(settings, file),
+        ]
+    )
 
 
 def _accuracies(
@@ -352,45 +351,25 @@ def _about(runs: Mapping[str, Run]) -> str:
     )
 
 
-def _curves(runs: Mapping[str, Run], settings: Settings, file: str) -> None:
-    figures.training_curves(
-        {name: run.history for name, run in runs.items()}, settings.pictures / file
-    )
-
-
 def _strong_attacks(
     runs: Mapping[str, Run], settings: Settings
 ) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
     """All attacks on all networks, and what they say about each."""
     tables, sentences = {}, []
-    attack = functools.partial(
-        attack_accuracy,
-        epsilons=settings.epsilons,
-        splits=["test"],
-        examples=settings.examples,
-    )
     steps = settings.attacks["pgd"].get("steps", 50)
     for name, run in runs.items():
-        tables[name] = attack(
+        attacks = dict(settings.attacks)
+        if name != "conv":  # Through itself, it would be a gradient attack.
+            attacks["transfer"] = {"steps": steps}
+        tables[name] = attack_accuracy(
             run,
-            attacks={**settings.attacks, "transfer": {"steps": steps}},
+            attacks=attacks,
             surrogate=runs["conv"],
+            epsilons=settings.epsilons,
+            splits=["test"],
+            examples=settings.examples,
         )
-        scaled = {n: o for n, o in settings.attacks.items() if n in ("pgd", "apgd_ce")}
-        divided = attack(run, attacks=scaled, divisor=10.0)
-        gradients = gradient_shares(run, examples=settings.examples)
-        found = diagnose(
-            tables[name],
-            gradients=gradients,
-            scaled=[row for row in divided if row["attack"] in scaled],
-            chance=1 / _classes(runs),
-        )
-        found.insert(
-            0,
-            f"Input gradients: {100 * gradients['zero']:.2f} % of the pixels and "
-            f"{100 * gradients['zero_images']:.2f} % of the images 0, "
-            f"{100 * gradients['nonfinite']:.2f} % not finite.",
-        )
+        found = examine(run, tables[name], attacks=attacks, examples=settings.examples)
         sentences.append(
             "\n".join([f"`{name}`:", "", *(f"- {sentence}" for sentence in found)])
         )
@@ -413,6 +392,10 @@ def _options(settings: Settings, only: Sequence[str] | None = None) -> str:
 
 def _classes(runs: Mapping[str, Run]) -> int:
     return len(next(iter(runs.values())).dataset.classes)
+
+
+def _count(runs: Mapping[str, Run], examples: int) -> int:
+    return min(examples, len(next(iter(runs.values())).dataset.test))
 
 
 def _picture(settings: Settings, file: str) -> str:

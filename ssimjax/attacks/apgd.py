@@ -24,6 +24,7 @@ from ssimjax.attacks.slots import (
     Slots,
     attack,
     check_positive,
+    choose,
     per_example,
 )
 
@@ -136,7 +137,7 @@ def apgd(
     ball = Ball(epsilon, norm, clip_range)
     checked, intervals = _checkpoints(steps)
 
-    def start(images: Array, classes: int) -> _Run:
+    def start(images: Array) -> _Run:
         count = len(images)
         none = jnp.full(count, -jnp.inf, images.dtype)
         return _Run(
@@ -169,11 +170,11 @@ def apgd(
         first = time == 0
         improved = first | (seen.loss > run.best_loss)
         run = run._replace(
-            previous=_choose(first, state.point, run.previous),
+            previous=choose(first, state.point, run.previous),
             step_size=jnp.where(first, 2.0 * ball.epsilon, run.step_size),
-            best=_choose(improved, state.point, run.best),
+            best=choose(improved, state.point, run.best),
             best_loss=jnp.where(improved, seen.loss, run.best_loss),
-            best_gradient=_choose(improved, seen.gradient, run.best_gradient),
+            best_gradient=choose(improved, seen.gradient, run.best_gradient),
             increases=jnp.where(first, 0, run.increases + (seen.loss > run.last_loss)),
             checked_loss=jnp.where(first, seen.loss, run.checked_loss),
             halved=run.halved & ~first,
@@ -192,10 +193,10 @@ def apgd(
         if targeted:
             others = without_label(seen.logits, state.label)
             ranked = jnp.argsort(-others, axis=1)[:, :targets].astype(jnp.int32)
-            run = run._replace(targets=_choose(state.visits == 0, ranked, run.targets))
+            run = run._replace(targets=choose(state.visits == 0, ranked, run.targets))
 
-        point = _choose(halve, run.best, state.point)
-        gradient = _choose(halve, run.best_gradient, seen.gradient)
+        point = choose(halve, run.best, state.point)
+        gradient = choose(halve, run.best_gradient, seen.gradient)
         step = per_example(run.step_size, point) * ball.steepest(gradient)
         ahead = ball.project(point + step, state.image)
         alpha = per_example(jnp.where(first, 1.0, _MOMENTUM), point)
@@ -235,7 +236,3 @@ def _checkpoints(steps: int) -> tuple[np.ndarray, np.ndarray]:
             checked[step], intervals[step], last = True, step - last, step
         length = max(length - _SHORTER, _SHORTEST)
     return checked, intervals
-
-
-def _choose(condition: Bool[Array, " s"], new: Array, old: Array) -> Array:
-    return jnp.where(per_example(condition, new), new, old)

@@ -3,13 +3,12 @@
 from typing import get_args
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from ssimjax.attacks.balls import NORMS, Ball, Epsilon, Norm, check_ball
 from ssimjax.attacks.objectives import LOSSES, LogitsFn, Loss, margin
-from ssimjax.attacks.slots import Method, Seen, Slots, attack, check_positive
+from ssimjax.attacks.slots import Method, Seen, Slots, attack, check_positive, choose
 
 
 def pgd(
@@ -105,7 +104,7 @@ def pgd(
     method = Method(
         # The image itself, and all points of every start, the first and the last too.
         evaluations=1 + (restarts * (steps + 1) if random_start else steps),
-        start=lambda images, classes: (),
+        start=lambda images: (),
         advance=advance,
         loss=objective,
     )
@@ -144,8 +143,6 @@ def at_starts(
     begins = state.visits % every == 0
     return jax.lax.cond(
         begins.any(),
-        lambda: jnp.where(
-            begins[:, None, None, None], ball.random(keys, state.image), points
-        ),
+        lambda: choose(begins, ball.random(keys, state.image), points),
         lambda: points,
     )

@@ -71,13 +71,13 @@ class Method(NamedTuple):
 
     Attributes:
       evaluations: how often the network sees an example that withstands.
-      start: what `Slots.own` is at first, of images and the number of classes.
+      start: what `Slots.own` is at first, of images.
       advance: the next points and `Slots.own`, of keys, slots and what was seen.
       loss: what to maximise, of logits and slots; None if no gradient is needed.
     """
 
     evaluations: int
-    start: Callable[[Array, int], Any]
+    start: Callable[[Array], Any]
     advance: Callable[[Array, Slots, Seen], tuple[Array, Any]]
     loss: Callable[[Array, Slots], Array] | None
 
@@ -106,7 +106,6 @@ def attack(
     if count == 0:
         return images
     width = count if slots is None else min(slots, count)
-    classes = jax.eval_shape(logits_fn, images[:1]).shape[-1]
 
     def fresh(index: Array, images: Array, labels: Array) -> Slots:
         size = len(index)
@@ -120,7 +119,7 @@ def attack(
             best_margin=jnp.full(size, -jnp.inf, images.dtype),
             fooled=jnp.zeros(size, bool),
             broken=jnp.zeros(size, bool),
-            own=method.start(images, classes),
+            own=method.start(images),
         )
 
     def see(state: Slots) -> Seen:
@@ -153,7 +152,7 @@ def attack(
             (seen.fooled == state.fooled) & (seen.margin > state.best_margin)
         )
         state = state._replace(
-            best=_choose(better, state.point, state.best),
+            best=choose(better, state.point, state.best),
             best_margin=jnp.where(better, seen.margin, state.best_margin),
             fooled=state.fooled | seen.fooled,
             broken=state.broken | ~jnp.isfinite(seen.logits).all(1),
@@ -171,10 +170,10 @@ def attack(
         state, results, ahead = carry
         state, done = step(state)
         done &= state.example < count
-        found = _choose(state.broken, jnp.full_like(state.best, jnp.nan), state.best)
+        found = choose(state.broken, jnp.full_like(state.best, jnp.nan), state.best)
         if width == count:
             # No queue, and no scattering across the devices that share the batch.
-            results = _choose(done, found, results)
+            results = choose(done, found, results)
             return (
                 state._replace(example=jnp.where(done, count, state.example)),
                 results,
@@ -189,7 +188,7 @@ def attack(
             index = jnp.minimum(index, count)
             taken = jnp.minimum(index, count - 1)
             return jax.tree.map(
-                lambda new, old: _choose(done, new, old),
+                lambda new, old: choose(done, new, old),
                 fresh(index, images[taken], labels[taken]),
                 state,
             )
@@ -241,5 +240,6 @@ def per_example(values: Array, like: Array) -> Array:
     return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
-def _choose(condition: Bool[Array, " s"], new: Array, old: Array) -> Array:
+def choose(condition: Bool[Array, " s"], new: Array, old: Array) -> Array:
+    """The new array for the examples that a condition names, the old for the rest."""
     return jnp.where(per_example(condition, new), new, old)

@@ -16,6 +16,7 @@ from ssimjax.attacks.slots import (
     Slots,
     attack,
     check_positive,
+    choose,
     per_example,
 )
 
@@ -112,7 +113,7 @@ def square(
         # The stripes are kept whatever they do.
         kept = (state.visits <= 1) | (seen.margin > held.margin)
         held = _Held(
-            jnp.where(per_example(kept, state.point), state.point, held.point),
+            choose(kept, state.point, held.point),
             jnp.where(kept, seen.margin, held.margin),
         )
         striped = jnp.broadcast_to(jax.vmap(stripes)(keys), state.image.shape)
@@ -125,7 +126,7 @@ def square(
 
     method = Method(
         evaluations=1 + queries,
-        start=lambda images, classes: _Held(
+        start=lambda images: _Held(
             images, jnp.full(len(images), -jnp.inf, images.dtype)
         ),
         advance=advance,

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ssimjax.attacks.objectives import LogitsFn, is_fooled
 from ssimjax.attacks.registry import Attack
-from ssimjax.attacks.slots import finite
+from ssimjax.attacks.slots import choose, finite
 
 
 def worst_case(
@@ -69,5 +69,5 @@ def worst_case(
     for attack, own in zip(attacks.values(), jax.random.split(key, len(attacks))):
         found = attack(own, logits_fn, worst, labels, epsilon=epsilon)
         fooled = is_fooled(logits_fn(found), labels, top_k=top_k)
-        worst = jnp.where(fooled[:, None, None, None], found, worst)
+        worst = choose(fooled, found, worst)
     return finite(worst)

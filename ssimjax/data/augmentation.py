@@ -95,7 +95,9 @@ def random_resized_crop(
         raise ValueError(f"side must be >= 1 pixel, got {side}")
     for name, (low, high) in (("area", area), ("ratio", ratio)):
         if not 0 < low <= high:
-            raise ValueError(f"{name} must be (low, high) with 0 < low <= high")
+            raise ValueError(
+                f"{name} must be (low, high) with 0 < low <= high, got {(low, high)}"
+            )
     count, height, width, channels = images.shape
     areas, ratios, positions = jax.random.split(key, 3)
     share = jax.random.uniform(areas, (count, 1), minval=area[0], maxval=area[1])

@@ -2,6 +2,7 @@
 
 from ssimjax.tasks.classification import Classification as Classification
 from ssimjax.tasks.diagnosis import diagnose as diagnose
+from ssimjax.tasks.diagnosis import examine as examine
 from ssimjax.tasks.pictures import draw_attack as draw_attack
 from ssimjax.tasks.pictures import draw_corruptions as draw_corruptions
 from ssimjax.tasks.pictures import draw_training as draw_training

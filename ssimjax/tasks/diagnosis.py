@@ -2,8 +2,10 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ssimjax.tasks.robustness import WORST
+from ssimjax.tasks.robustness import WORST, attack_accuracy, gradient_shares
+from ssimjax.tasks.run import Run
 from ssimjax.training import Row
 
 # What weaker attacks may find beyond stronger ones by the luck of their starts.
@@ -12,6 +14,63 @@ _TOLERANCE = 0.01
 _GAP = 0.10
 _WHITE_BOX = ("pgd", "pgd_margin", "apgd_ce", "apgd_dlr", "apgd_t")
 _BLACK_BOX = ("square", "transfer")
+# Repeated on smaller logits, whose softmax does not saturate.
+_RESCALED, _DIVISOR = ("pgd", "apgd_ce"), 10.0
+
+
+def examine(
+    run: Run,
+    rows: Sequence[Row],
+    *,
+    attacks: Mapping[str, Mapping[str, Any]],
+    examples: int | None = None,
+    seed: int = 0,
+) -> list[str]:
+    """Looks at a network's gradient and says what its accuracies reveal about it.
+
+    Repeats the attacks on the cross-entropy with logits divided by ten, and looks at
+    the input gradients.
+
+    Args:
+      run: a trained classifier.
+      rows: of `attack_accuracy`, of the test split.
+      attacks: those that the rows are of, with their options.
+      examples: how many test examples, spread evenly; all if None.
+      seed: of the attacks.
+
+    Returns:
+      Sentences, as `diagnose` writes them, after one about the gradients.
+
+    Raises:
+      FloatingPointError: if a logit is not finite.
+    """
+    guesses = next((o["top_k"] for o in attacks.values() if "top_k" in o), 1)
+    repeated = {n: o for n, o in attacks.items() if n in _RESCALED}
+    epsilons = sorted({row["epsilon"] for row in rows if row["epsilon"] > 0})
+    scaled: list[Row] = []
+    if repeated and epsilons:
+        scaled = attack_accuracy(
+            run,
+            epsilons=epsilons,
+            attacks=repeated,
+            splits=("test",),
+            examples=examples,
+            divisor=_DIVISOR,
+            seed=seed,
+        )
+    gradients = gradient_shares(run, examples=examples or 1000)
+    return [
+        f"Input gradients: {_percent(gradients['zero'])} of the pixels and "
+        f"{_percent(gradients['zero_images'])} of the images 0, "
+        f"{_percent(gradients['nonfinite'])} not finite.",
+        *diagnose(
+            rows,
+            gradients=gradients,
+            scaled=[row for row in scaled if row["attack"] in repeated],
+            chance=min(1.0, guesses / len(run.dataset.classes)),
+            metric=f"top{guesses}",
+        ),
+    ]
 
 
 def diagnose(
