@@ -7,6 +7,8 @@ on the command line, as in `--config.training.epochs=20`.
 import ml_collections
 from ml_collections import config_dict
 
+from configs import sections
+
 EPSILONS = (0, 1, 2, 4, 8, 16, 32, 64)
 
 
@@ -18,21 +20,8 @@ def defaults() -> ml_collections.ConfigDict:
     config.seeds = 1  # How many seeds, from `seed` on, are trained as one program.
     config.mesh = ()  # (replica, data): devices over seeds, over a batch; () for auto.
 
-    data = config.data = ml_collections.ConfigDict()
-    data.source = "tfds"  # "tfds", "folder" or "photographs".
-    data.name = "cifar10"  # tfds: name of the data set.
-    data.data_dir = config_dict.placeholder(str)  # tfds, folder: where the data are.
-    # tfds, folder: where decoded images are kept; beside the run if None.
-    data.cache_dir = config_dict.placeholder(str)
-    data.train_split = "train"  # tfds: any TFDS split; folder: name of a subfolder.
-    data.test_split = "test"
-    # tfds, folder: images are cut to their central square and resized to this side.
-    data.side = config_dict.placeholder(int)
-    data.size = 32  # photographs: side of a patch in pixels.
-    data.train_count = 4000  # photographs: number of training patches.
-    data.test_count = 1000  # photographs: number of test patches.
-    data.color = False  # photographs: three channels instead of one.
-    data.seed = 0  # photographs: of the positions of the patches.
+    config.data = sections.data()
+    config.data.name = "cifar10"
 
     model = config.model = ml_collections.ConfigDict()
     model.name = "quick"  # "quick" (Fig. 4) or "shallow" (Fig. 6).
@@ -63,22 +52,9 @@ def defaults() -> ml_collections.ConfigDict:
     optimizer.weight_decay = 1e-4
     optimizer.filter_rate_factor = 1.0  # SSIM: factor on the rate of its filters.
 
-    training = config.training = ml_collections.ConfigDict()
-    training.epochs = 500.0  # Passes over the training examples; may be a fraction.
-    training.batch_size = 32  # Over all devices.
-    training.eval_batch_size = 200  # Over all devices.
-    training.log_every = 50  # Steps between rows of training metrics.
-    training.eval_every = 500  # Steps between evaluations on the test split.
-    training.checkpoint_every = 500  # Steps between checkpoints.
-    training.keep_checkpoints = 2  # How many of the newest are kept.
-    # Checkpoints of multiples of so many steps are kept, too.
-    training.keep_every = config_dict.placeholder(int)
-    # "max top1" or "min loss" keeps the best on the test split, too.
-    training.keep_best = config_dict.placeholder(str)
-    training.steps_per_dispatch = 1  # Steps that are one call of the device.
-    training.nonfinite = "stop"  # Or "skip" steps of a loss that is not finite.
-    training.visualise = True  # TensorBoard: histograms of parameters, kernels.
-    training.profile_steps = ()  # (first, last) step that jax.profiler traces.
+    config.training = sections.training()
+    config.training.epochs = 500.0
+    config.training.batch_size = 32
 
     attack = config.attack = ml_collections.ConfigDict()
     attack.epsilons = tuple(step / 255 for step in EPSILONS)  # Pixels in [0, 1].

@@ -30,6 +30,7 @@ ARROWS = {
         "corruptions",
         "data",
         "figures",
+        "losses",
         "nn",
         "ops",
         "tables",

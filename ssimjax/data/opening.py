@@ -40,7 +40,10 @@ def open_dataset(
         )
     splits = (config.train_split, config.test_split)
     if config.source == "tfds":
-        sources = [TFDS(config.name, s, data_dir=config.data_dir) for s in splits]
+        sources = [
+            TFDS(config.name, s, data_dir=config.data_dir, label=config.label)
+            for s in splits
+        ]
     elif config.source == "folder":
         if config.data_dir is None:
             raise ValueError("data.data_dir must name the folder of images, got None")
@@ -54,7 +57,12 @@ def open_dataset(
             f"{test.classes}"
         )
     if config.side is not None:
-        sources = [Squares(source, config.side) for source in sources]
+        sources = [
+            Squares(source, config.side, crop=config.crop, gray=config.gray)
+            for source in sources
+        ]
+    elif config.crop is not None or config.gray:
+        raise ValueError("data.side must say how large images become, got None")
     folder = cache_dir if config.cache_dir is None else config.cache_dir
     local = folder is not None and "://" not in str(folder)
     train_arrays, test_arrays = (

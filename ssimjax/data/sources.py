@@ -184,23 +184,36 @@ class TFDS:
       fingerprint: name, version, split, and sizes and times of the prepared files.
     """
 
-    def __init__(self, name: str, split: str, *, data_dir: str | None = None):
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        *,
+        data_dir: str | None = None,
+        label: str | None = "label",
+    ):
         """Opens the data set, which is downloaded and prepared if it is not there.
 
         Args:
           name: name of the data set, for example "cifar10".
           split: split in TFDS's notation, for example "train[:15000]".
           data_dir: folder that holds prepared data sets; TFDS's own default if None.
+          label: the feature that is the class of an image; None where it has none, and
+            all images are of one.
 
         Raises:
           FileNotFoundError: if the data set is not there and cannot be prepared; the
             message says how to get it.
-          ValueError: if it has no such split, or no `image` and `label`.
+          ValueError: if it has no such split, no `image`, or no such label.
         """
         builder = _prepared_builder(name, data_dir)
         features = builder.info.features
-        if features is None or not {"image", "label"} <= set(features):
-            raise ValueError(f"data set {name!r} has no features 'image' and 'label'")
+        wanted = {"image", label} - {None}
+        if features is None or not wanted <= set(features):
+            raise ValueError(
+                f"data set {name!r} must have the features {sorted(wanted)}, and has "
+                f"{', '.join(sorted(features or []))}"
+            )
         try:
             self._source = builder.as_data_source(split)
         except ValueError as error:
@@ -208,10 +221,11 @@ class TFDS:
                 f"data set {name!r} has no split {split!r}; it has "
                 f"{', '.join(builder.info.splits)}"
             ) from error
-        self.classes = tuple(features["label"].names)
+        self._label = label
+        self.classes = ("image",) if label is None else tuple(features[label].names)
         folder = epath.Path(builder.data_path)
         files = sorted(path for path in folder.iterdir() if path.is_file())
-        self.fingerprint = f"{builder.info.full_name} {split} " + _fingerprint(
+        self.fingerprint = f"{builder.info.full_name} {split} {label} " + _fingerprint(
             folder, files
         )
         text = builder.info.description
@@ -221,30 +235,42 @@ class TFDS:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
-        return self._source[index]
+        example = self._source[index]
+        label = 0 if self._label is None else example[self._label]
+        return {**example, "label": label}
 
 
 class Squares:
     """Another source, its images cut to their central square and resized.
 
     Attributes:
-      fingerprint: that of the source, and the side.
+      fingerprint: that of the source, and the options.
     """
 
-    def __init__(self, source: Source, side: int):
-        """Checks the side.
+    def __init__(
+        self, source: Source, side: int, *, crop: int | None = None, gray: bool = False
+    ):
+        """Checks the sizes.
 
         Args:
           source: images of any sizes.
           side: of the squares, in pixels.
+          crop: side of the central square before it is resized; the largest that fits
+            if None.
+          gray: one channel of ITU-R 601-2 luma, made before resizing.
 
         Raises:
-          ValueError: if it is below 1.
+          ValueError: if a size is below 1.
         """
         if side < 1:
             raise ValueError(f"side must be >= 1 pixel, got {side}")
+        if crop is not None and crop < 1:
+            raise ValueError(f"crop must be >= 1 pixel, got {crop}")
         self._source, self._side = source, side
-        self.fingerprint = f"{source.fingerprint} squares of {side}"
+        self._crop, self._gray = crop, gray
+        self.fingerprint = (
+            f"{source.fingerprint} squares of {side} from {crop}{' gray' * gray}"
+        )
 
     def __len__(self) -> int:
         return len(self._source)
@@ -253,12 +279,21 @@ class Squares:
         example = self._source[index]
         image = example["image"]
         height, width = image.shape[:2]
-        edge = min(height, width)
+        edge = min(height, width) if self._crop is None else self._crop
+        if edge > min(height, width):
+            raise ValueError(
+                f"crop must be at most the sides of an image, {height}x{width}, "
+                f"got {edge}"
+            )
         top, left = (height - edge) // 2, (width - edge) // 2
         square = image[top : top + edge, left : left + edge]
         picture = PIL.Image.fromarray(square[..., 0] if image.shape[2] == 1 else square)
-        small = picture.resize((self._side, self._side), PIL.Image.Resampling.BILINEAR)
-        pixels = np.asarray(small).reshape(self._side, self._side, image.shape[2])
+        if self._gray:
+            picture = picture.convert("L")
+        if edge != self._side:
+            size = (self._side, self._side)
+            picture = picture.resize(size, PIL.Image.Resampling.BILINEAR)
+        pixels = np.asarray(picture).reshape(self._side, self._side, -1)
         return {**example, "image": pixels}
 
 

@@ -1,8 +1,13 @@
 """Flax modules: the SSIM layer and the models of the papers."""
 
 from ssimjax.nn import linen as linen
+from ssimjax.nn.autoencoders import Autoencoder as Autoencoder
+from ssimjax.nn.autoencoders import Decoder as Decoder
+from ssimjax.nn.autoencoders import Encoder as Encoder
+from ssimjax.nn.autoencoders import VariationalAutoencoder as VariationalAutoencoder
 from ssimjax.nn.classifiers import QuickClassifier as QuickClassifier
 from ssimjax.nn.classifiers import ShallowClassifier as ShallowClassifier
 from ssimjax.nn.pooling import avg_pool as avg_pool
 from ssimjax.nn.pooling import max_pool as max_pool
 from ssimjax.nn.ssim_conv import SSIMConv as SSIMConv
+from ssimjax.nn.upsampling import UpsampleConv as UpsampleConv

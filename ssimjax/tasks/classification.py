@@ -1,9 +1,7 @@
 """Image classification: cross-entropy, top-1 and top-5 accuracy."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,61 +21,28 @@ from ssimjax.data import (
     resized,
 )
 from ssimjax.nn import QuickClassifier, ShallowClassifier, SSIMConv
+from ssimjax.tasks.learner import Learner, State, as_floats, masked_sums
 from ssimjax.training import named_key, sgd, total_steps
 
 MODELS = {"quick": QuickClassifier, "shallow": ShallowClassifier}
 
 
-class State(NamedTuple):
-    """Everything that training changes.
-
-    Attributes:
-      params: trained parameters of the model, nested dictionaries.
-      model_state: its other variables, such as running statistics.
-      opt_state: the optimiser's state.
-    """
-
-    params: Any
-    model_state: Any
-    opt_state: Any
-
-
 @dataclasses.dataclass(frozen=True)
-class Classification:
+class Classification(Learner):
     """The task: how a classifier is trained and evaluated on a batch.
 
     Attributes:
       make_model: draws a model that maps images in [0, 1] to logits.
-      optimizer: the optimiser.
+      optimizer: as in `Learner`.
       flip: whether training images are mirrored at random.
       crop: largest random shift of training images, in pixels; 0 for none.
       resized_crop: side of a random rectangle of a training image, resized, and of a
         whole test image; None for images as they are.
     """
 
-    make_model: Callable[[nnx.Rngs], Any]
-    optimizer: optax.GradientTransformation
     flip: bool = False
     crop: int = 0
     resized_crop: int | None = None
-
-    @functools.cached_property
-    def graphdef(self) -> Any:
-        """The model without its variables."""
-        return nnx.split(nnx.eval_shape(lambda: self.make_model(nnx.Rngs(0))))[0]
-
-    def init(self, key: PRNGKeyArray) -> State:
-        """The state before the first step."""
-        model = self.make_model(nnx.Rngs(params=key))
-        _, params, rest = nnx.split(model, nnx.Param, ...)
-        params, rest = nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
-        return State(params, rest, self.optimizer.init(params))
-
-    def model(self, state: State) -> Any:
-        """The Flax module with a state's weights, in inference mode."""
-        model = nnx.merge(self.graphdef, state.params, state.model_state)
-        model.eval()
-        return model
 
     def prepare(self, images: Array) -> Float[Array, "b h w c"]:
         """Test images as the model takes them, in [0, 1]; such images as they are."""
@@ -100,28 +65,12 @@ class Classification:
         if self.crop:
             images = random_crop(named_key(key, "crop"), images, padding=self.crop)
 
-        def loss_fn(params: Any) -> tuple[Array, tuple[Array, Any]]:
-            model = nnx.merge(self.graphdef, params, state.model_state)
-            model.train()
+        def objective(model: Any) -> tuple[Array, dict[str, Array]]:
             logits = model(images)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-            _, _, rest = nnx.split(model, nnx.Param, ...)
-            model_state = nnx.to_pure_dict(rest)
-            return losses.mean(), (logits, model_state)
+            return losses.mean(), {"top1": (logits.argmax(-1) == labels).mean()}
 
-        (loss, (logits, model_state)), gradients = jax.value_and_grad(
-            loss_fn, has_aux=True
-        )(state.params)
-        updates, opt_state = self.optimizer.update(
-            gradients, state.opt_state, state.params
-        )
-        params = optax.apply_updates(state.params, updates)
-        metrics = {
-            "loss": loss,
-            "top1": (logits.argmax(-1) == labels).mean(),
-            "gradient_norm": optax.tree.norm(gradients),
-        }
-        return State(params, model_state, opt_state), metrics
+        return self.descend(state, objective)
 
     def eval_step(self, state: State, batch: Batch) -> dict[str, Array]:
         """Sums over a batch of loss, top-1 and top-5 hits, and bad logits."""
@@ -130,17 +79,15 @@ class Classification:
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         _, best = jax.lax.top_k(logits, min(5, logits.shape[-1]))
         hits = best == labels[:, None]
-        per_example = {
-            "loss": losses,
-            "top1": hits[:, 0],
-            "top5": hits.any(-1),
-            "nonfinite": ~jnp.isfinite(logits).all(-1),
-            "count": jnp.ones_like(mask),
-        }
-        return {
-            name: jnp.where(mask, value, 0).sum().astype(jnp.float32)
-            for name, value in per_example.items()
-        }
+        return masked_sums(
+            mask,
+            {
+                "loss": losses,
+                "top1": hits[:, 0],
+                "top5": hits.any(-1),
+                "nonfinite": ~jnp.isfinite(logits).all(-1),
+            },
+        )
 
     def kernels(self, state: State) -> dict[str, np.ndarray]:
         """The filters worth looking at, each `[kh, kw, c_in, c_out]`.
@@ -210,17 +157,3 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Classifi
         crop=config.augmentation.crop,
         resized_crop=config.augmentation.resized_crop,
     )
-
-
-def as_floats(images: Array) -> Float[Array, "b h w c"]:
-    """Images in [0, 1]: uint8 divided by 255, floats as they are.
-
-    Args:
-      images: uint8 or floats.
-
-    Returns:
-      float32 images.
-    """
-    if images.dtype == jnp.uint8:
-        return images.astype(jnp.float32) / 255
-    return images.astype(jnp.float32)

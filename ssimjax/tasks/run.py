@@ -14,10 +14,12 @@ from etils import epath
 from ssimjax import training
 from ssimjax.data import Dataset, checked_dataset, open_dataset
 from ssimjax.tables import parameter_table
-from ssimjax.tasks import classification
-from ssimjax.tasks.classification import Classification
+from ssimjax.tasks import classification, reconstruction
 
-TASKS = {"classification": classification.from_config}
+TASKS: dict[str, Callable[[ml_collections.ConfigDict, Dataset], Any]] = {
+    "classification": classification.from_config,
+    "reconstruction": reconstruction.from_config,
+}
 
 
 class Run(NamedTuple):
@@ -35,7 +37,7 @@ class Run(NamedTuple):
 
     config: ml_collections.ConfigDict
     dataset: Dataset
-    task: Classification
+    task: Any
     state: Any
     history: list[training.Row]
     summary: dict[str, Any]
@@ -146,7 +148,7 @@ def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
 
 def _build(
     config: ml_collections.ConfigDict, data: Dataset | None, folder: epath.Path | None
-) -> tuple[Dataset, Classification]:
+) -> tuple[Dataset, Any]:
     if config.task not in TASKS:
         raise ValueError(f"task must be one of {sorted(TASKS)}, got {config.task!r}")
     if data is None:

@@ -11,6 +11,7 @@ from ssimjax.training.loop import total_steps as total_steps
 from ssimjax.training.mesh import data_mesh as data_mesh
 from ssimjax.training.metrics import Row as Row
 from ssimjax.training.metrics import read_rows as read_rows
+from ssimjax.training.optimizers import adam as adam
 from ssimjax.training.optimizers import sgd as sgd
 from ssimjax.training.options import FREE_KEYS as FREE_KEYS
 from ssimjax.training.options import Options as Options

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent as the papers use it, from optax."""
+"""The optimisers that the papers use, from optax."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -44,15 +44,10 @@ def sgd(
     References:
       Abobakr et al. 2018, SSIMLayer, Eq. 11-14 and Section 3.1.
     """
-    if schedule not in ("constant", "cosine"):
-        raise ValueError(f"schedule must be 'constant' or 'cosine', got {schedule!r}")
-    if not rate > 0:
-        raise ValueError(f"rate must be > 0, got {rate}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+    _check_momentum("momentum", momentum)
     if not weight_decay >= 0:
         raise ValueError(f"weight_decay must be >= 0, got {weight_decay}")
-    rates = rate if schedule == "constant" else optax.cosine_decay_schedule(rate, steps)
+    rates = _rates(rate, schedule, steps)
     factors = dict(rate_factors or {})
 
     def names(parameters: Any) -> Any:
@@ -68,3 +63,51 @@ def sgd(
         optax.sgd(rates, momentum),
         optax.partition({"others": optax.identity(), **scales}, names),
     )
+
+
+def adam(
+    *,
+    rate: float,
+    schedule: Schedule = "constant",
+    steps: int,
+    b1: float = 0.9,
+    b2: float = 0.999,
+) -> optax.GradientTransformation:
+    """Adam, with the rate of `sgd`.
+
+    Args:
+      rate: learning rate at the first step, > 0.
+      schedule: "constant", or "cosine" down to 0 at the last step.
+      steps: number of steps of the run.
+      b1: decay of the mean gradient, in [0, 1).
+      b2: decay of the mean squared gradient, in [0, 1).
+
+    Returns:
+      The optimiser.
+
+    Raises:
+      ValueError: if the schedule is unknown or a number is out of its range.
+
+    Example:
+      >>> optimizer = adam(rate=1e-3, steps=100, b1=0.5)
+      >>> state = optimizer.init({"kernel": jax.numpy.ones(3)})
+
+    References:
+      Kingma and Ba 2015, Adam, Algorithm 1.
+    """
+    _check_momentum("b1", b1)
+    _check_momentum("b2", b2)
+    return optax.adam(_rates(rate, schedule, steps), b1, b2)
+
+
+def _rates(rate: float, schedule: Schedule, steps: int) -> optax.ScalarOrSchedule:
+    if schedule not in ("constant", "cosine"):
+        raise ValueError(f"schedule must be 'constant' or 'cosine', got {schedule!r}")
+    if not rate > 0:
+        raise ValueError(f"rate must be > 0, got {rate}")
+    return rate if schedule == "constant" else optax.cosine_decay_schedule(rate, steps)
+
+
+def _check_momentum(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value}")

@@ -1,0 +1,50 @@
+"""Sections that the configs of all tasks share, each key with its default."""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def data() -> ml_collections.ConfigDict:
+    """Where examples come from."""
+    data = ml_collections.ConfigDict()
+    data.source = "tfds"  # "tfds", "folder" or "photographs".
+    data.name = "mnist"  # tfds: name of the data set.
+    data.data_dir = config_dict.placeholder(str)  # tfds, folder: where the data are.
+    # tfds, folder: where decoded images are kept; beside the run if None.
+    data.cache_dir = config_dict.placeholder(str)
+    data.train_split = "train"  # tfds: any TFDS split; folder: name of a subfolder.
+    data.test_split = "test"
+    # tfds: the feature that is an image's class; None where it has none.
+    data.label = config_dict.placeholder(str)
+    data.label = "label"
+    # tfds, folder: images are cut to their central square and resized to this side.
+    data.side = config_dict.placeholder(int)
+    data.crop = config_dict.placeholder(int)  # Side of that square; None: what fits.
+    data.gray = False  # One channel of ITU-R 601-2 luma; needs `side`.
+    data.size = 32  # photographs: side of a patch in pixels.
+    data.train_count = 4000  # photographs: number of training patches.
+    data.test_count = 1000  # photographs: number of test patches.
+    data.color = False  # photographs: three channels instead of one.
+    data.seed = 0  # photographs: of the positions of the patches.
+    return data
+
+
+def training() -> ml_collections.ConfigDict:
+    """How long training takes, and what is kept."""
+    training = ml_collections.ConfigDict()
+    training.epochs = 10.0  # Passes over the training examples; may be a fraction.
+    training.batch_size = 32  # Over all devices.
+    training.eval_batch_size = 200  # Over all devices.
+    training.log_every = 50  # Steps between rows of training metrics.
+    training.eval_every = 500  # Steps between evaluations on the test split.
+    training.checkpoint_every = 500  # Steps between checkpoints.
+    training.keep_checkpoints = 2  # How many of the newest are kept.
+    # Checkpoints of multiples of so many steps are kept, too.
+    training.keep_every = config_dict.placeholder(int)
+    # "max top1" or "min loss" keeps the best on the test split, too.
+    training.keep_best = config_dict.placeholder(str)
+    training.steps_per_dispatch = 1  # Steps that are one call of the device.
+    training.nonfinite = "stop"  # Or "skip" steps of a loss that is not finite.
+    training.visualise = True  # TensorBoard: histograms of parameters, kernels.
+    training.profile_steps = ()  # (first, last) step that jax.profiler traces.
+    return training
