@@ -19,7 +19,7 @@ def data() -> ml_collections.ConfigDict:
     data.label = "label"
     # tfds, folder: images are cut to their central square and resized to this side.
     data.side = config_dict.placeholder(int)
-    data.crop = config_dict.placeholder(int)  # Side of that square; None: what fits.
+    data.crop = 1.0  # Side of that square, as a share of an image's shorter side.
     data.gray = False  # One channel of ITU-R 601-2 luma; needs `side`.
     data.size = 32  # photographs: side of a patch in pixels.
     data.train_count = 4000  # photographs: number of training patches.

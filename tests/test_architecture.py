@@ -21,7 +21,7 @@ ARROWS = {
     "attacks": {"attacks", "ops"},
     "data": {"data", "ops"},
     "training": {"training", "data", "ops"},
-    "figures": set(),
+    "figures": {"figures"},
     "tables": set(),
     "corruptions": set(),
     "tasks": {

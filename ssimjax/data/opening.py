@@ -61,7 +61,7 @@ def open_dataset(
             Squares(source, config.side, crop=config.crop, gray=config.gray)
             for source in sources
         ]
-    elif config.crop is not None or config.gray:
+    elif config.crop != 1 or config.gray:
         raise ValueError("data.side must say how large images become, got None")
     folder = cache_dir if config.cache_dir is None else config.cache_dir
     local = folder is not None and "://" not in str(folder)

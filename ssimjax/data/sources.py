@@ -248,24 +248,23 @@ class Squares:
     """
 
     def __init__(
-        self, source: Source, side: int, *, crop: int | None = None, gray: bool = False
+        self, source: Source, side: int, *, crop: float = 1.0, gray: bool = False
     ):
         """Checks the sizes.
 
         Args:
           source: images of any sizes.
           side: of the squares, in pixels.
-          crop: side of the central square before it is resized; the largest that fits
-            if None.
+          crop: side of the central square, as a share of the shorter side.
           gray: one channel of ITU-R 601-2 luma, made before resizing.
 
         Raises:
-          ValueError: if a size is below 1.
+          ValueError: if the side is below 1 or the crop not in (0, 1].
         """
         if side < 1:
             raise ValueError(f"side must be >= 1 pixel, got {side}")
-        if crop is not None and crop < 1:
-            raise ValueError(f"crop must be >= 1 pixel, got {crop}")
+        if not 0 < crop <= 1:
+            raise ValueError(f"crop must be in (0, 1], got {crop}")
         self._source, self._side = source, side
         self._crop, self._gray = crop, gray
         self.fingerprint = (
@@ -279,12 +278,7 @@ class Squares:
         example = self._source[index]
         image = example["image"]
         height, width = image.shape[:2]
-        edge = min(height, width) if self._crop is None else self._crop
-        if edge > min(height, width):
-            raise ValueError(
-                f"crop must be at most the sides of an image, {height}x{width}, "
-                f"got {edge}"
-            )
+        edge = max(1, round(self._crop * min(height, width)))
         top, left = (height - edge) // 2, (width - edge) // 2
         square = image[top : top + edge, left : left + edge]
         picture = PIL.Image.fromarray(square[..., 0] if image.shape[2] == 1 else square)

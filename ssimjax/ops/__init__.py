@@ -12,6 +12,9 @@ from ssimjax.ops.discrepancy import grams as grams
 from ssimjax.ops.discrepancy import mmd as mmd
 from ssimjax.ops.distance import ssim_distance as ssim_distance
 from ssimjax.ops.distance import ssim_distance_map as ssim_distance_map
+from ssimjax.ops.features import frechet_distance as frechet_distance
+from ssimjax.ops.features import kernel_distance as kernel_distance
+from ssimjax.ops.features import polynomial_kernel as polynomial_kernel
 from ssimjax.ops.images import to_luma as to_luma
 from ssimjax.ops.information_weighted import iw_ssim as iw_ssim
 from ssimjax.ops.kernels import centred as centred

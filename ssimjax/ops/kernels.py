@@ -342,11 +342,7 @@ def _check_sets(x: Images, y: Images) -> tuple[Array, Array]:
 
 def _squared_euclidean(x: Images, y: Images) -> tuple[Float[Array, "n m"], int]:
     """‖x_i - y_j‖² >= 0, and the number of elements."""
-    x, y = _check_sets(x, y)
-    # As images of one pixel, for which `prepare` knows the dtypes; the range is unused.
-    x, y = x.reshape(len(x), 1, 1, -1), y.reshape(1, len(y), 1, -1)
-    pair = prepare(x, y, data_range=1.0, spatial_axes=1)
-    x, y = pair.x[:, 0, 0], pair.y[0, :, 0]
+    x, y = vectors(x, y)
     # Rounding grows with the norms, and distances do not change with the origin.
     origin = jax.lax.stop_gradient(y.mean(0, keepdims=True))
     x, y = x - origin, y - origin
@@ -355,6 +351,15 @@ def _squared_euclidean(x: Images, y: Images) -> tuple[Float[Array, "n m"], int]:
     # Only the value is kept from falling below 0: the derivatives are right.
     lift = jnp.maximum(squares, 0.0) - squares
     return squares + jax.lax.stop_gradient(lift), x.shape[1]
+
+
+def vectors(x: Images, y: Images) -> tuple[Float[Array, "n d"], Float[Array, "m d"]]:
+    """Two sets of vectors or images as rows, float32 or float64."""
+    x, y = _check_sets(x, y)
+    # As images of one pixel, for which `prepare` knows the dtypes; the range is unused.
+    x, y = x.reshape(len(x), 1, 1, -1), y.reshape(1, len(y), 1, -1)
+    pair = prepare(x, y, data_range=1.0, spatial_axes=1)
+    return pair.x[:, 0, 0], pair.y[0, :, 0]
 
 
 def _root(

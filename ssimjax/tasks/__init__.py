@@ -1,6 +1,11 @@
 """Studies: what is trained, how it is evaluated, and the run around it."""
 
 from ssimjax.tasks import regularisers as regularisers
+from ssimjax.tasks.autoencoding import codes as codes
+from ssimjax.tasks.autoencoding import interpolations as interpolations
+from ssimjax.tasks.autoencoding import reconstruction_scores as reconstruction_scores
+from ssimjax.tasks.autoencoding import reconstructions as reconstructions
+from ssimjax.tasks.autoencoding import sample_distances as sample_distances
 from ssimjax.tasks.classification import Classification as Classification
 from ssimjax.tasks.diagnosis import diagnose as diagnose
 from ssimjax.tasks.diagnosis import examine as examine

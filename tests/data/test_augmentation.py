@@ -81,3 +81,17 @@ def test_squares_are_central_and_of_one_size(channels):
     assert source.fingerprint != other.fingerprint
     with pytest.raises(ValueError, match="side must be >= 1 pixel, got 0"):
         Squares(Arrays(images, [0, 1, 2]), 0)
+
+
+def test_squares_are_cropped_and_gray():
+    images = np.zeros((2, 20, 40, 3), np.uint8)
+    images[:, 5:15, 15:25] = (200, 100, 50)
+    colour = decode(Squares(Arrays(images, [0, 1]), 10, crop=0.5))
+    np.testing.assert_array_equal(colour.images, images[:, 5:15, 15:25])
+    gray = Squares(Arrays(images, [0, 1]), 10, crop=0.5, gray=True)
+    luma = round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+    assert decode(gray).images.shape == (2, 10, 10, 1)
+    assert (decode(gray).images == luma).all()
+    assert gray.fingerprint != Squares(Arrays(images, [0, 1]), 10).fingerprint
+    with pytest.raises(ValueError, match=r"crop must be in \(0, 1\], got 1.5"):
+        Squares(Arrays(images, [0, 1]), 10, crop=1.5)

@@ -1,24 +1,14 @@
-"""The pictures a run leaves behind. matplotlib is imported when one is drawn."""
+"""Numbers as curves, histograms and bars."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from etils import epath
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ssimjax.figures.drawing import COLORS, drawing
 
 Rows = Sequence[Mapping[str, Any]]
-_STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-}
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
 def training_curves(histories: Mapping[str, Rows], path: epath.PathLike) -> None:
@@ -28,9 +18,9 @@ def training_curves(histories: Mapping[str, Rows], path: epath.PathLike) -> None
       histories: rows of metrics by the name of the network.
       path: the PNG file to write.
     """
-    with _drawing(path, 9.0, 3.4) as figure:
+    with drawing(path, 9.0, 3.4) as figure:
         panels = figure.subplots(1, 2)
-        for color, (name, rows) in zip(_COLORS, histories.items()):
+        for color, (name, rows) in zip(COLORS, histories.items()):
             for split, style in (("train", "--"), ("test", "-")):
                 chosen = [row for row in rows if row["split"] == split]
                 epochs = [row["epoch"] for row in chosen]
@@ -43,6 +33,32 @@ def training_curves(histories: Mapping[str, Rows], path: epath.PathLike) -> None
         panels[0].set(xlabel="epoch", ylabel="top-1 accuracy (%)")
         panels[1].set(xlabel="epoch", ylabel="cross-entropy")
         panels[0].legend(loc="lower right")
+
+
+def score_curves(
+    histories: Mapping[str, Rows], path: epath.PathLike, *, scores: Mapping[str, str]
+) -> None:
+    """Scores of test images against epochs, a panel each.
+
+    Args:
+      histories: rows of metrics by the name of the network.
+      path: the PNG file to write.
+      scores: what to print at the axis, by the name of a metric.
+    """
+    with drawing(path, 3.6 * len(scores), 3.2) as figure:
+        panels = figure.subplots(1, len(scores), squeeze=False)[0]
+        for panel, (metric, label) in zip(panels, scores.items()):
+            for number, (name, rows) in enumerate(histories.items()):
+                chosen = [row for row in rows if row["split"] == "test"]
+                panel.plot(
+                    [row["epoch"] for row in chosen],
+                    [row[metric] for row in chosen],
+                    color=f"C{number % 10}",
+                    marker="." if len(chosen) < 30 else "",
+                    label=name,
+                )
+            panel.set(xlabel="epoch", ylabel=label)
+        panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def accuracy_against_epsilon(
@@ -63,10 +79,10 @@ def accuracy_against_epsilon(
     columns = min(4, len(kinds)) if several else len(kinds)
     lines = -(-len(kinds) // columns)
     width = 2.9 if several else 4.5
-    with _drawing(path, width * columns, (2.6 if several else 3.4) * lines) as figure:
+    with drawing(path, width * columns, (2.6 if several else 3.4) * lines) as figure:
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for panel, (attack, split) in zip(panels.flat, kinds):
-            for color, (name, rows) in zip(_COLORS, tables.items()):
+            for color, (name, rows) in zip(COLORS, tables.items()):
                 chosen = [
                     r for r in rows if (r["attack"], r["split"]) == (attack, split)
                 ]
@@ -117,10 +133,10 @@ def accuracy_against_severity(tables: Mapping[str, Rows], path: epath.PathLike) 
     names = list(dict.fromkeys(r["corruption"] for t in tables.values() for r in t))
     columns = min(3, len(names))
     lines = -(-len(names) // columns)
-    with _drawing(path, 3.0 * columns, 2.5 * lines) as figure:
+    with drawing(path, 3.0 * columns, 2.5 * lines) as figure:
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for panel, corruption in zip(panels.flat, names):
-            for color, (name, rows) in zip(_COLORS, tables.items()):
+            for color, (name, rows) in zip(COLORS, tables.items()):
                 chosen = [r for r in rows if r["corruption"] == corruption]
                 _accuracy_lines(
                     panel, chosen, [float(r["severity"]) for r in chosen], name, color
@@ -170,9 +186,9 @@ def pruning(tables: Mapping[str, Rows], path: epath.PathLike) -> None:
       tables: rows with `removed`, `order` and `top1`, by network.
       path: the PNG file to write.
     """
-    with _drawing(path, 4.8, 3.4) as figure:
+    with drawing(path, 4.8, 3.4) as figure:
         panel = figure.subplots()
-        for color, (name, rows) in zip(_COLORS, tables.items()):
+        for color, (name, rows) in zip(COLORS, tables.items()):
             for order, style in zip(dict.fromkeys(r["order"] for r in rows), "-:"):
                 chosen = [r for r in rows if r["order"] == order]
                 panel.plot(
@@ -199,121 +215,16 @@ def histograms(
       panels: values by network, by the quantity's name.
       path: the PNG file to write.
     """
-    with _drawing(path, 3.6 * len(panels), 2.8) as figure:
+    with drawing(path, 3.6 * len(panels), 2.8) as figure:
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for panel, (quantity, groups) in zip(axes, panels.items()):
             everything = np.concatenate([np.ravel(v) for v in groups.values()])
             low, high = everything.min(), everything.max()
             edges = np.geomspace(max(low, 1e-9), max(high, 1e-8), 25)
-            for color, (name, values) in zip(_COLORS, groups.items()):
+            for color, (name, values) in zip(COLORS, groups.items()):
                 panel.hist(np.ravel(values), edges, color=color, alpha=0.55, label=name)
             panel.set(xscale="log", xlabel=quantity, ylabel="filters")
         axes[0].legend()
-
-
-def tiled(filters: np.ndarray, *, most: int = 64) -> np.ndarray:
-    """Filters as one image, the largest in norm first.
-
-    Filters of one or three channels are one tile each. Filters of more channels are a
-    row each, with a tile per channel. Each filter is scaled on its own, symmetrically
-    about its mean.
-
-    Args:
-      filters: `[kh, kw, c_in, c_out]`.
-      most: how many tiles are drawn at most for filters of one or three channels; of
-        filters with more channels, the first 16.
-
-    Returns:
-      An image `[h, w, 1 or 3]` in [0, 1].
-
-    Raises:
-      ValueError: if `filters` has another rank.
-    """
-    filters = np.asarray(filters, np.float64)
-    if filters.ndim != 4:
-        raise ValueError(f"filters must be [kh, kw, c_in, c_out], got {filters.shape}")
-    norms = np.sqrt((filters**2).sum((0, 1, 2)))
-    in_color = filters.shape[2] in (1, 3)
-    order = np.argsort(-norms)[: most if in_color else 16]
-    chosen = np.moveaxis(filters[..., order], -1, 0)
-    centred = chosen - chosen.mean((1, 2, 3), keepdims=True)
-    peak = np.abs(centred).max((1, 2, 3), keepdims=True)
-    tiles = 0.5 + 0.5 * centred / np.where(peak > 0, peak, 1)
-    if in_color:
-        columns = int(np.ceil(np.sqrt(2 * len(tiles))))
-    else:
-        columns = tiles.shape[-1]
-        tiles = np.moveaxis(tiles, -1, 1).reshape(-1, *tiles.shape[1:3], 1)
-    return _tile(tiles, columns)
-
-
-def kernels(filters: np.ndarray, path: epath.PathLike, *, title: str) -> None:
-    """Draws filters as `tiled` lays them out.
-
-    Args:
-      filters: `[kh, kw, c_in, c_out]`.
-      path: the PNG file to write.
-      title: of the picture.
-
-    Raises:
-      ValueError: if `filters` has another rank.
-    """
-    picture = tiled(filters)
-    height, width = picture.shape[:2]
-    with _drawing(path, 7.0, 7.0 * height / width + 0.3) as figure:
-        axes = figure.subplots()
-        axes.imshow(
-            picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
-        )
-        axes.set_axis_off()
-        axes.set_title(title)
-
-
-def mad_images(
-    panels: Mapping[str, np.ndarray],
-    path: epath.PathLike,
-    *,
-    mse: Sequence[float],
-    metric: Sequence[float],
-    metric_name: str = "SSIM",
-    data_range: float = 1.0,
-) -> None:
-    """A MAD competition in one row, both measures above every image but the first.
-
-    Args:
-      panels: the reference, then the images compared with it, `[h, w, 1 or 3]` each,
-        by what they are called. Pixels outside [0, data_range] are drawn as its ends.
-      path: the PNG file to write.
-      mse: of each image to the reference, without the reference.
-      metric: alike.
-      metric_name: of the metric.
-      data_range: the pixel drawn as white.
-
-    Raises:
-      ValueError: if there are not as many numbers as images after the reference.
-    """
-    if not len(mse) == len(metric) == len(panels) - 1:
-        raise ValueError(
-            f"mse and metric must hold {len(panels) - 1} numbers, one per image after "
-            f"the reference, got {len(mse)} and {len(metric)}"
-        )
-    captions = [""] + [
-        f"MSE {float(error):.4f}\n{metric_name} {float(value):.3f}"
-        for error, value in zip(mse, metric)
-    ]
-    with _drawing(path, 1.9 * len(panels), 2.7) as figure:
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for panel, (name, image), caption in zip(axes, panels.items(), captions):
-            panel.imshow(
-                np.clip(np.asarray(image) / data_range, 0, 1).squeeze(),
-                cmap="gray",
-                vmin=0,
-                vmax=1,
-                interpolation="nearest",
-            )
-            panel.set_axis_off()
-            panel.set_anchor("S")  # What is left over is room for the titles.
-            panel.set_title(f"{name}\n{caption}" if caption else name)
 
 
 def bars(
@@ -329,7 +240,7 @@ def bars(
     heights = [
         1 + sum(len(rivals) + 1 for rivals in g.values()) for _, g in panels.values()
     ]
-    with _drawing(path, 8.0, 0.16 * sum(heights) + 0.6 * len(heights)) as figure:
+    with drawing(path, 8.0, 0.16 * sum(heights) + 0.6 * len(heights)) as figure:
         axes = figure.subplots(
             len(panels), 1, squeeze=False, height_ratios=[float(h) for h in heights]
         )[:, 0]
@@ -357,28 +268,3 @@ def bars(
             panel.legend(
                 shown.values(), shown.keys(), loc="upper left", bbox_to_anchor=(1, 1)
             )
-
-
-def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """One picture of many, `[n, h, w, c]`, with white lines between them."""
-    rows = -(-len(tiles) // columns)
-    missing = rows * columns - len(tiles)
-    framed = np.pad(tiles, ((0, missing), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
-    framed[len(tiles) :] = 1.0
-    _, height, width, channels = framed.shape
-    grid = framed.reshape(rows, columns, height, width, channels)
-    grid = grid.transpose(0, 2, 1, 3, 4)
-    return grid.reshape(rows * height, columns * width, channels)[:-1, :-1]
-
-
-@contextlib.contextmanager
-def _drawing(path: epath.PathLike, width: float, height: float) -> "Iterator[Figure]":
-    """A figure of so many inches, saved as a PNG file at the end."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=160)
-        yield figure
-        with epath.Path(path).open("wb") as file:
-            figure.savefig(file, format="png")

@@ -1,0 +1,1 @@
+"""Lu 2019, The level weighted structural similarity loss."""

@@ -1,0 +1,196 @@
+"""What a trained autoencoder makes: reconstructions, samples, and how good they are."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ssimjax.data import Arrays
+from ssimjax.ops import (
+    frechet_distance,
+    kernel_distance,
+    mmd,
+    rbf_kernel,
+    ssim_kernel,
+)
+from ssimjax.tasks.learner import as_floats
+from ssimjax.tasks.run import Run
+from ssimjax.tasks.scores import image_scores
+from ssimjax.training import Row, named_key, with_spread
+
+Features = Callable[[Array], Array]
+
+
+def reconstructions(run: Run, images: Any, *, seed: int = 0) -> np.ndarray:
+    """What an autoencoder makes of images.
+
+    Args:
+      run: a trained autoencoder.
+      images: `[n, h, w, c]`, uint8 or floats in [0, 1].
+      seed: which network of several, from 0.
+
+    Returns:
+      Images `[n, h, w, c]` in (0, 1), float32.
+
+    Raises:
+      IndexError: if the run has no such seed.
+    """
+    return _in_batches(run, run.task.reconstruct, run.states()[seed], images)
+
+
+def codes(run: Run, images: Any, *, seed: int = 0) -> np.ndarray:
+    """Codes of images, of a variational autoencoder the means.
+
+    Args:
+      run: a trained autoencoder.
+      images: `[n, h, w, c]`, uint8 or floats in [0, 1].
+      seed: which network of several, from 0.
+
+    Returns:
+      Codes `[n, code]`, float32.
+
+    Raises:
+      IndexError: if the run has no such seed.
+    """
+    return _in_batches(run, run.task.encode, run.states()[seed], images)
+
+
+def reconstruction_scores(run: Run) -> Row:
+    """Every measure of `image_scores` on all test images, whatever was trained on.
+
+    Args:
+      run: a trained autoencoder.
+
+    Returns:
+      `NAME`, the mean over test images; `NAME_se`, its standard error over images; of
+      several seeds, the mean of both, and `NAME_sd` and `NAME_each` over seeds.
+
+    Raises:
+      FloatingPointError: if a score is not finite.
+    """
+    test = run.dataset.test
+    score = jax.jit(image_scores)
+    every: dict[str, list[np.ndarray]] = {}
+    for seed in range(run.config.seeds):
+        found = reconstructions(run, test.images, seed=seed)
+        parts = [
+            jax.device_get(score(found[part], as_floats(test.images[part])))
+            for part in _slices(len(test), run.config.training.eval_batch_size)
+        ]
+        for name in parts[0]:
+            values = np.concatenate([part[name] for part in parts])
+            every.setdefault(name, []).append(values)
+    row: Row = {}
+    for name, values in every.items():
+        if not np.isfinite(values).all():
+            raise FloatingPointError(f"{name} of a reconstruction is not finite")
+        means = np.mean(values, -1, dtype=np.float64)
+        row |= with_spread({name: means if len(means) > 1 else means[0]})
+        errors = np.std(values, -1, ddof=1) / np.sqrt(len(test))
+        row[f"{name}_se"] = float(errors.mean())
+    return row
+
+
+def interpolations(
+    run: Run, first: Any, second: Any, *, steps: int = 8, seed: int = 0
+) -> np.ndarray:
+    """Images on the straight lines between the codes of two sets of images.
+
+    Args:
+      run: a trained autoencoder.
+      first: images at the beginning, `[n, h, w, c]`.
+      second: images at the end, as many.
+      steps: images of a line, with both ends, >= 2.
+      seed: which network of several, from 0.
+
+    Returns:
+      Images `[n, steps, h, w, c]`; the ends are reconstructions.
+
+    Raises:
+      ValueError: if there are fewer than two steps, or the sets differ in shape.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    if steps < 2 or first.shape != second.shape:
+        raise ValueError(
+            "steps must be >= 2 and both sets of one shape, got "
+            f"{steps}, {first.shape} and {second.shape}"
+        )
+    along = np.linspace(0, 1, steps, dtype=np.float32)[None, :, None]
+    start, end = (codes(run, x, seed=seed)[:, None] for x in (first, second))
+    line = (1 - along) * start + along * end
+    model = run.task.model(run.states()[seed])
+    images = model.decode(jnp.reshape(line, (-1, line.shape[-1])))
+    return np.asarray(images).reshape(len(first), steps, *first.shape[1:])
+
+
+def sample_distances(
+    run: Run,
+    *,
+    count: int = 500,
+    features: Mapping[str, Features] | None = None,
+    seed: int = 0,
+) -> Row:
+    """How far samples from the prior are from test images.
+
+    Args:
+      run: a trained variational or MMD autoencoder.
+      count: samples, and at most as many test images, spread evenly.
+      features: functions of images in [0, 1], `[n, h, w, c]`, to vectors, by name.
+      seed: of the samples.
+
+    Returns:
+      `rbf mmd`, unbiased squared MMD of pixels, Gaussian kernels of 0.5, 1 and 2 times
+      the median distance of two test images; `ssim mmd`, that of the SSIM kernel; for
+      each feature function `NAME frechet` and `NAME kernel`. Of several seeds the mean,
+      `_sd` and `_each`.
+
+    Raises:
+      ValueError: if there are fewer than two samples or test images.
+    """
+    real = jnp.asarray(as_floats(jnp.asarray(_spread(run.dataset.test, count))))
+    squares = ((real[:50, None] - real[None, -50:]) ** 2).sum((2, 3, 4))
+    median = float(jnp.sqrt(jnp.median(squares[squares > 0])))
+    kernels = {
+        "rbf mmd": functools.partial(
+            rbf_kernel, bandwidths=tuple(f * median for f in (0.5, 1.0, 2.0))
+        ),
+        "ssim mmd": functools.partial(ssim_kernel, data_range=1.0),
+    }
+    every: dict[str, list[float]] = {}
+    for number, state in enumerate(run.states()):
+        key = jax.random.fold_in(named_key(jax.random.key(seed), "samples"), number)
+        fake = run.task.sample(key, state, count)
+        found = {
+            n: mmd(real, fake, k, estimator="unbiased") for n, k in kernels.items()
+        }
+        for name, feature in (features or {}).items():
+            pair = feature(real), feature(fake)
+            found[f"{name} frechet"] = frechet_distance(*pair)
+            found[f"{name} kernel"] = kernel_distance(*pair)
+        for name, value in found.items():
+            every.setdefault(name, []).append(float(value))
+    alone = len(run.states()) == 1
+    return with_spread({n: v[0] if alone else np.array(v) for n, v in every.items()})
+
+
+def _spread(arrays: Arrays, count: int) -> Float[np.ndarray, "n h w c"]:
+    chosen = np.linspace(0, len(arrays) - 1, min(count, len(arrays))).astype(int)
+    return arrays.images[chosen]
+
+
+def _slices(length: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, length, size)]
+
+
+def _in_batches(
+    run: Run, function: Callable[[Any, Array], Array], state: Any, images: Any
+) -> np.ndarray:
+    apply = jax.jit(function)
+    size = run.config.training.eval_batch_size
+    images = np.asarray(images)
+    parts = [np.asarray(apply(state, images[s])) for s in _slices(len(images), size)]
+    return np.concatenate(parts)
