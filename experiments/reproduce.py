@@ -2,21 +2,30 @@
 
     python -m experiments.reproduce abobakr2018 --fast
     python -m experiments.reproduce abobakr2018 table1 fig9 --seeds=3 --epochs=5
+    python -m experiments.reproduce lu2019 table1 --override="model.widths=(16,32,64)"
 
-Tables: table1, fig6, fig7, fig9, table2, fig10, noise; all of them if none is named.
+Papers and their tables: abobakr2018: table1, fig6, fig7, fig9, table2, fig10, noise;
+lu2019: table1, balance, samples, levels; snell2017: stl10, yale_b; all tables of the
+paper if none is named.
 Networks that are trained already are taken from the folder. `--fast` takes patches of
-photographs instead of CIFAR-10 and ImageNet, two seeds and few steps.
+photographs instead of the paper's data, two seeds and few steps.
 """
+
+import ast
 
 import ml_collections
 from absl import flags
 from etils import epath
 
 from experiments import command_line
-from experiments.studies import abobakr2018
+from experiments.studies import abobakr2018, lu2019, snell2017
 from experiments.studies.page import write_section
 
-STUDIES = {"abobakr2018": abobakr2018}
+STUDIES = {
+    "abobakr2018": abobakr2018,
+    "lu2019": lu2019,
+    "snell2017": snell2017,
+}
 _WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/PAPER.")
 _PAGE = flags.DEFINE_string(
     "page", None, "Markdown file whose sections are remade; default in the workdir."
@@ -25,9 +34,13 @@ _SEEDS = flags.DEFINE_integer("seeds", None, "Networks of each kind; default 3."
 _EPOCHS = flags.DEFINE_float("epochs", None, "Instead of the configs'.")
 _EXAMPLES = flags.DEFINE_integer("examples", None, "Attacked examples; default 1000.")
 _FAST = flags.DEFINE_bool("fast", False, "The whole in small, on photographs.")
-_CIFAR10 = flags.DEFINE_string("cifar10", "cifar10", "TFDS name of CIFAR-10.")
-_IMAGENETTE = flags.DEFINE_string(
-    "imagenette", "imagenette/160px-v2", "TFDS name of ten ImageNet classes."
+_COPIES = flags.DEFINE_list(
+    "copies",
+    [],
+    "TFDS names of other copies of the paper's data, as in cifar10=cifar10_jpeg.",
+)
+_OVERRIDE = flags.DEFINE_multi_string(
+    "override", [], 'A key of every config, as in "model.widths=(16, 32, 64)".'
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS data sets.")
 
@@ -66,18 +79,25 @@ def main(*arguments: str) -> None:
         )
     workdir = epath.Path(_WORKDIR.value or f"runs/{paper}{'-fast' * _FAST.value}")
     page = epath.Path(_PAGE.value or workdir / f"{paper}.md")
+    options = {}
+    if study is abobakr2018:
+        steps = (0, 4, 16) if _FAST.value else _EPSILONS
+        options = {
+            "examples": _EXAMPLES.value or (100 if _FAST.value else 1000),
+            "attacks": _attacks(),
+            "epsilons": [n / 255 for n in steps],
+        }
     settings = study.Settings(
         workdir=workdir,
         pictures=page.parent / page.stem,
         seeds=_SEEDS.value or (2 if _FAST.value else 3),
         epochs=_EPOCHS.value or (2.0 if _FAST.value else None),
-        examples=_EXAMPLES.value or (100 if _FAST.value else 1000),
-        attacks=_attacks(),
-        epsilons=[n / 255 for n in ((0, 4, 16) if _FAST.value else _EPSILONS)],
-        change=_small if _FAST.value else _named,
+        change=_changed,
+        **options,
     )
+    settings.pictures.mkdir(parents=True, exist_ok=True)
     for table in tables or study.TABLES:
-        text = study.reproduce(table, settings)
+        text = study.TABLES[table](settings)
         write_section(page, table, text)
         print(f"\n{text}\n", flush=True)
     print(f"Page:\n  {page}")
@@ -95,19 +115,44 @@ def _attacks() -> dict[str, dict[str, int]]:
     return attacks
 
 
-def _named(config: ml_collections.ConfigDict) -> None:
-    """The data sets that the flags name."""
-    named = _CIFAR10.value if config.data.name == "cifar10" else _IMAGENETTE.value
-    config.data.name = named
-    config.data.data_dir = _DATA_DIR.value
+def _changed(config: ml_collections.ConfigDict) -> None:
+    """What the flags say about data and other keys."""
+    if _FAST.value:
+        _shrink(config)
+    else:
+        copies = dict(_pair("copies", copy) for copy in _COPIES.value)
+        config.data.name = copies.get(config.data.name, config.data.name)
+        config.data.data_dir = _DATA_DIR.value
+    for override in _OVERRIDE.value:
+        key, value = _pair("override", override)
+        config.update_from_flattened_dict({key: _literal(value)})
 
 
-def _small(config: ml_collections.ConfigDict) -> None:
-    """Photographs in colour instead."""
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--{flag} must be NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def _literal(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _shrink(config: ml_collections.ConfigDict) -> None:
+    """Photographs in colour instead, and few of them."""
     config.data.source = "photographs"
-    config.data.color = True
+    config.data.color = not config.data.gray
     config.data.train_count, config.data.test_count = 1000, 400
-    if config.augmentation.resized_crop is not None:
+    if config.task == "reconstruction":
+        config.data.size = 32
+        config.data.train_count, config.data.test_count = 400, 100
+        config.model.widths = (8, 16, 32)
+        config.training.batch_size = 20
+    elif config.augmentation.resized_crop is not None:
         config.data.size = 48
 
 

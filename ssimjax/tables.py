@@ -85,6 +85,27 @@ def summary_cells(summary: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def with_deviation(metrics: Mapping[str, Any], name: str, *, digits: int) -> str:
+    """A number, with the standard deviation over seeds if there is one.
+
+    Args:
+      metrics: `NAME`, and perhaps `NAME_sd`.
+      name: of the metric.
+      digits: after the decimal point.
+
+    Returns:
+      For example "0.86" or "0.86 ± 0.01".
+
+    Example:
+      >>> with_deviation({"ssim": 0.861, "ssim_sd": 0.012}, "ssim", digits=2)
+      '0.86 ± 0.01'
+    """
+    text = f"{metrics[name]:.{digits}f}"
+    if f"{name}_sd" in metrics:
+        text += f" ± {metrics[f'{name}_sd']:.{digits}f}"
+    return text
+
+
 def percent(metrics: Mapping[str, Any], name: str) -> str:
     """A fraction in per cent, with the standard deviation over seeds if there is one.
 

@@ -1,10 +1,14 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import quickstart
 from configs.abobakr2018 import fig6, fig7, table1, table2
+from configs.lu2019 import table1 as lu
+from configs.snell2017 import stl10, yale_b
 from ssimjax.data import Arrays, Dataset
-from ssimjax.tasks import train
+from ssimjax.tasks import reconstruction, train
 
 PAPER = [table1, fig6, table2]
 CONFIGS = [
@@ -27,6 +31,35 @@ def test_every_config_runs_two_steps(module, network):
     run = train(config, data=data)
     assert run.summary["steps"] == 2
     assert np.isfinite(run.summary["test"]["loss"])
+
+
+AUTOENCODERS = [
+    *((lu, f"{m}-{loss}", (64, 64, 3)) for m in lu.MODELS for loss in lu.LOSSES),
+    *((stl10, loss, (96, 96, 1)) for loss in stl10.LOSSES),
+    *((yale_b, loss, (48, 48, 1)) for loss in yale_b.stl10.LOSSES),
+]
+
+
+@pytest.mark.parametrize(("module", "cell", "shape"), AUTOENCODERS)
+def test_every_autoencoder_can_be_traced(module, cell, shape):
+    config = module.get_config(cell)
+    images = np.zeros((8, *shape), np.uint8)
+    arrays = Arrays(images, np.zeros(8, int))
+    task = reconstruction.from_config(config, Dataset(arrays, arrays, ("a",), "noise"))
+    key = jax.random.key(0)
+    batch = {"image": images, "label": arrays.labels}
+    state = jax.eval_shape(task.init, key)
+    after, metrics = jax.eval_shape(task.train_step, key, state, batch)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    assert metrics["loss"].shape == ()
+    assert state.params["decoder"]["dense"]["kernel"].shape[0] == config.model.code
+
+
+def test_unknown_autoencoder():
+    with pytest.raises(ValueError, match="MODEL-LOSS .*mmd_ae.* got 'gan-mse'"):
+        lu.get_config("gan-mse")
+    with pytest.raises(ValueError, match="one of mse, mae, ms_ssim.* got 'ssim'"):
+        yale_b.get_config("ssim")
 
 
 @pytest.mark.parametrize("module", [quickstart, *PAPER])

@@ -1,15 +1,14 @@
 """Abobakr, Hossny and Nahavandi 2018, SSIMLayer: every table and figure."""
 
 import dataclasses
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import ml_collections
-from etils import epath
 
 from configs.abobakr2018 import fig6, fig7, table1, table2
+from experiments.studies import settings as common
 from ssimjax import figures
 from ssimjax.tables import accuracy_table, corruption_table, markdown_table, percent
 from ssimjax.tasks import (
@@ -21,7 +20,6 @@ from ssimjax.tasks import (
     examine,
     filter_statistics,
     pruning_accuracy,
-    train,
 )
 
 # In per cent. Train and validation; of Fig. 9, top-1 and top-5 at ε = 0.007.
@@ -37,57 +35,24 @@ _SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(common.Settings):
     """How much is trained and attacked, and where it goes.
 
     Attributes:
-      workdir: folder of the runs.
-      pictures: folder of the pictures of the page.
-      seeds: networks of each kind.
-      epochs: instead of the config's; None for those.
       examples: attacked examples of each split; ten times as many where one look at
         each is enough.
       attacks: options by attack, without transfer, which is always run.
       epsilons: sizes of the attacks, for pixels in [0, 1].
-      change: what else is changed in a config, such as where the data are.
     """
 
-    workdir: epath.Path
-    pictures: epath.Path
-    seeds: int
-    epochs: float | None
     examples: int
     attacks: Mapping[str, Mapping[str, Any]]
     epsilons: Sequence[float]
-    change: Callable[[ml_collections.ConfigDict], None]
 
     @property
     def many(self) -> int:
         """Examples for FGSM and for noise, which look at each once."""
         return 10 * self.examples
-
-    def train(self, name: str, config: ml_collections.ConfigDict) -> Run:
-        """The trained networks of a config, from their folder if they are there."""
-        config.seeds = self.seeds
-        if self.epochs is not None:
-            config.training.epochs = self.epochs
-        self.change(config)
-        print(f"{name} ...", flush=True)
-        return train(config, self.workdir / name)
-
-
-def reproduce(table: str, settings: Settings) -> str:
-    """Trains what is missing, evaluates, draws, and writes a section.
-
-    Args:
-      table: one of `TABLES`.
-      settings: how much and where.
-
-    Returns:
-      Markdown.
-    """
-    settings.pictures.mkdir(parents=True, exist_ok=True)
-    return TABLES[table](settings)
 
 
 def _table1(settings: Settings) -> str:
@@ -107,7 +72,7 @@ def _fig6(settings: Settings) -> str:
         figures.kernels(
             filters, settings.pictures / file, title=f"{name}, 7x7 kernels, by norm"
         )
-        drawn.append(_picture(settings, file))
+        drawn.append(settings.picture(file))
     filters = {name: filter_statistics(run) for name, run in runs.items()}
     figures.histograms(
         {
@@ -137,8 +102,8 @@ def _fig6(settings: Settings) -> str:
             + ". The paper reports many among the SSIM filters, and suggests pruning. "
             "Test accuracy without a share of the filters of the first layer:",
             markdown_table(lines),
-            _picture(settings, "fig6-filters.png"),
-            _picture(settings, "fig6-pruning.png"),
+            settings.picture("fig6-filters.png"),
+            settings.picture("fig6-pruning.png"),
         ]
     )
 
@@ -186,7 +151,7 @@ def _fig9(settings: Settings) -> str:
             "## Fig. 9: under attack",
             f"FGSM at ε = {_FIG9_EPSILON}, {_count(runs, settings.many)} test images:",
             markdown_table(lines),
-            _picture(settings, "fig9.png"),
+            settings.picture("fig9.png"),
             "FGSM alone proves nothing. Top-1 accuracy (%) of the same networks "
             f"({_count(runs, settings.examples)} test images; {_options(settings)}; "
             "transfer by PGD on the convolutional network of the same seed; top-5 "
@@ -194,7 +159,7 @@ def _fig9(settings: Settings) -> str:
             "[0, 1]):",
             _attack_table(strong),
             *sentences,
-            _picture(settings, "fig9-attacks.png"),
+            settings.picture("fig9-attacks.png"),
         ]
     )
 
@@ -215,7 +180,7 @@ def _noise(settings: Settings) -> str:
             f"{_count(runs, settings.many)} test images at the severities of "
             "CIFAR-10-C; 0 is clean:",
             corruption_table(rows),
-            _picture(settings, "noise.png"),
+            settings.picture("noise.png"),
         ]
     )
 
@@ -247,7 +212,7 @@ def _fig10(settings: Settings) -> str:
             f"{_count(runs, settings.examples)} test images; "
             f"{_options(settings, only=('pgd',))}:",
             _attack_table(attacked),
-            _picture(settings, "fig10.png"),
+            settings.picture("fig10.png"),
         ]
     )
 
@@ -286,7 +251,7 @@ def _comparison(
             f"## {title}",
             _accuracies(runs, PUBLISHED[name]),
             _about(runs),
-            _picture(settings, file),
+            settings.picture(file),
         ]
     )
 
@@ -318,21 +283,9 @@ def _accuracies(
     each = [run.summary["test"].get("top1_each") for run in (first, second)]
     if each[0] is None:
         return table
-    return f"{table}\n\n{_difference(list(runs), *each)}"
-
-
-def _difference(names: Sequence[str], first: list[float], second: list[float]) -> str:
-    """Mean difference of independent seeds, with Welch's interval."""
-    # Only here: it takes a second to import.
-    from scipy import stats
-
-    gap = 100 * (statistics.mean(first) - statistics.mean(second))
-    test = stats.ttest_ind(first, second, equal_var=False)
-    low, high = (100 * bound for bound in test.confidence_interval(0.95))
-    return (
-        f"{names[0]} − {names[1]}: {gap:+.1f} points on the test split "
-        f"(95 % interval {low:+.1f} to {high:+.1f}, Welch, {len(first)} seeds each)."
-    )
+    points = [[100 * value for value in values] for values in each]
+    text = common.difference(list(runs), *points, unit="points on the test split")
+    return f"{table}\n\n{text}"
 
 
 def _about(runs: Mapping[str, Run]) -> str:
@@ -396,10 +349,6 @@ def _classes(runs: Mapping[str, Run]) -> int:
 
 def _count(runs: Mapping[str, Run], examples: int) -> int:
     return min(examples, len(next(iter(runs.values())).dataset.test))
-
-
-def _picture(settings: Settings, file: str) -> str:
-    return f"![{file.removesuffix('.png')}]({settings.pictures.name}/{file})"
 
 
 def _rename(settings: Settings, before: str, after: str) -> None:

@@ -231,6 +231,26 @@ class TFDS:
         text = builder.info.description
         self.description = text.split(". ")[0].split("\n")[0].rstrip(".")
 
+    def numbers(self, name: str) -> np.ndarray:
+        """A scalar feature of all examples, such as an angle.
+
+        Args:
+          name: of the feature.
+
+        Returns:
+          `[n]`, float64.
+
+        Raises:
+          ValueError: if there is no such feature, or it is no scalar.
+        """
+        first = self._source[0]
+        scalars = [n for n in first if np.ndim(first[n]) == 0 and n != "id"]
+        if name not in scalars:
+            raise ValueError(
+                f"feature must be one of {', '.join(sorted(scalars))}, got {name!r}"
+            )
+        return np.array([example[name] for example in self._source], np.float64)
+
     def __len__(self) -> int:
         return len(self._source)
 

@@ -78,7 +78,9 @@ def reconstruction_scores(run: Run) -> Row:
     for seed in range(run.config.seeds):
         found = reconstructions(run, test.images, seed=seed)
         parts = [
-            jax.device_get(score(found[part], as_floats(test.images[part])))
+            jax.device_get(
+                score(found[part], as_floats(jnp.asarray(test.images[part])))
+            )
             for part in _slices(len(test), run.config.training.eval_batch_size)
         ]
         for name in parts[0]:
@@ -88,8 +90,8 @@ def reconstruction_scores(run: Run) -> Row:
     for name, values in every.items():
         if not np.isfinite(values).all():
             raise FloatingPointError(f"{name} of a reconstruction is not finite")
-        means = np.mean(values, -1, dtype=np.float64)
-        row |= with_spread({name: means if len(means) > 1 else means[0]})
+        means = [float(np.mean(each, dtype=np.float64)) for each in values]
+        row |= with_spread({name: np.array(means) if len(means) > 1 else means[0]})
         errors = np.std(values, -1, ddof=1) / np.sqrt(len(test))
         row[f"{name}_se"] = float(errors.mean())
     return row
@@ -123,7 +125,7 @@ def interpolations(
     start, end = (codes(run, x, seed=seed)[:, None] for x in (first, second))
     line = (1 - along) * start + along * end
     model = run.task.model(run.states()[seed])
-    images = model.decode(jnp.reshape(line, (-1, line.shape[-1])))
+    images = model.decode(jnp.asarray(line.reshape(-1, line.shape[-1])))
     return np.asarray(images).reshape(len(first), steps, *first.shape[1:])
 
 

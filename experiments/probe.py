@@ -1,0 +1,77 @@
+"""Support vector machines on the codes of trained autoencoders.
+
+    python -m experiments.probe --workdir=runs/yale_b-mse,runs/yale_b-ms_ssim \
+        --targets=azimuth,elevation
+
+The class of an image is what the config's `data.label` names; targets are numbers that
+the TFDS data set holds for each image. Autoencoders have seen all images, but no label.
+Writes `probe.json` and `probe.md`.
+"""
+
+import json
+
+from absl import flags
+from etils import epath
+
+from experiments import command_line
+from ssimjax.data import TFDS
+from ssimjax.tables import markdown_table, with_deviation
+from ssimjax.tasks import codes, load, probe
+
+_WORKDIR = flags.DEFINE_list(
+    "workdir", None, "Folders of trained autoencoders.", required=True
+)
+_TARGETS = flags.DEFINE_list("targets", [], "Numbers to regress, such as azimuth.")
+_SPLITS = flags.DEFINE_integer("splits", 5, "Random splits.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the splits.")
+_OUT = flags.DEFINE_string("out", None, "Folder to write to; default the first one.")
+
+
+def main() -> None:
+    """Probes the codes of the first seed of each run, and prints the table."""
+    rows, lines = {}, []
+    for folder in _WORKDIR.value:
+        run = load(folder)
+        data = run.config.data
+        targets = {}
+        if _TARGETS.value:
+            if data.source != "tfds":
+                raise ValueError(
+                    f"--targets needs a data set of TFDS, got data.source={data.source}"
+                )
+            source = TFDS(
+                data.name, data.train_split, data_dir=data.data_dir, label=data.label
+            )
+            targets = {name: source.numbers(name) for name in _TARGETS.value}
+        train = run.dataset.train
+        row = probe(
+            codes(run, train.images),
+            train.labels,
+            targets,
+            splits=_SPLITS.value,
+            seed=_SEED.value,
+        )
+        name = epath.Path(folder).name
+        rows[name] = row
+        lines.append(
+            {
+                "codes": f"{name} ({run.config.loss.name})",
+                "class error (%)": with_deviation(
+                    {k: 100 * row[k] for k in ("error", "error_sd")}, "error", digits=2
+                ),
+            }
+            | {
+                f"{target} MSE": with_deviation(row, f"{target} mse", digits=2)
+                for target in targets
+            }
+        )
+    folder = epath.Path(_OUT.value or _WORKDIR.value[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    table = markdown_table(lines)
+    (folder / "probe.json").write_text(json.dumps(rows, indent=2) + "\n")
+    (folder / "probe.md").write_text(table + "\n")
+    print(f"\nMeans over {_SPLITS.value} splits ± standard deviation.\n\n{table}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,74 @@
+"""What the studies of all papers are told."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+
+import ml_collections
+from etils import epath
+
+from ssimjax.tasks import Run, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How much is trained, and where it goes.
+
+    Attributes:
+      workdir: folder of the runs.
+      pictures: folder of the pictures of the page.
+      seeds: networks of each kind.
+      epochs: instead of the config's; None for those.
+      change: what else is changed in a config, such as where the data are.
+    """
+
+    workdir: epath.Path
+    pictures: epath.Path
+    seeds: int
+    epochs: float | None
+    change: Callable[[ml_collections.ConfigDict], None]
+
+    def train(self, name: str, config: ml_collections.ConfigDict) -> Run:
+        """The trained networks of a config, from their folder if they are there."""
+        config.seeds = self.seeds
+        if self.epochs is not None:
+            config.training.epochs = self.epochs
+        self.change(config)
+        print(f"{name} ...", flush=True)
+        return train(config, self.workdir / name)
+
+    def picture(self, file: str) -> str:
+        """Markdown that shows a picture of the page."""
+        return f"![{file.removesuffix('.png')}]({self.pictures.name}/{file})"
+
+
+def difference(
+    names: Sequence[str],
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    unit: str,
+    digits: int = 1,
+) -> str:
+    """Mean difference of two networks over independent seeds, with Welch's interval.
+
+    Args:
+      names: of the two.
+      first: a number per seed.
+      second: likewise.
+      unit: what the numbers are, for example "points on the test split".
+      digits: after the decimal point.
+
+    Returns:
+      A sentence.
+    """
+    # Only here: it takes a second to import.
+    from scipy import stats
+
+    gap = statistics.mean(first) - statistics.mean(second)
+    test = stats.ttest_ind(first, second, equal_var=False)
+    low, high = test.confidence_interval(0.95)
+    return (
+        f"{names[0]} − {names[1]}: {gap:+.{digits}f} {unit} (95 % interval "
+        f"{low:+.{digits}f} to {high:+.{digits}f}, Welch, {len(first)} seeds each)."
+    )

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from ssimjax.tasks import probe
+
+
+def known(count=150, noise=0.05):
+    """Codes that hold a class and an angle, and nothing else but noise."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    angles = rng.uniform(-40, 90, count)
+    codes = np.stack([labels == 1, labels == 2, angles / 100], 1)
+    return codes + noise * rng.normal(size=codes.shape), labels, angles
+
+
+def test_what_codes_hold_is_found_and_nothing_else():
+    codes, labels, angles = known()
+    blind = np.random.default_rng(1).uniform(-40, 90, len(labels))
+    row = probe(codes, labels, {"angle": angles, "blind": blind}, splits=3)
+    assert row["error"] < 0.05 and len(row["error_each"]) == 3
+    assert row["angle mse"] < 0.1 * angles.var()
+    assert row["blind mse"] > 0.8 * blind.var()
+    shuffled = np.random.default_rng(2).permutation(labels)
+    assert probe(codes, shuffled, splits=3)["error"] > 0.4
+    assert probe(codes, labels, splits=3)["error_each"] == row["error_each"]
+
+
+def test_bad_arguments():
+    codes, labels, angles = known(30)
+    with pytest.raises(ValueError, match="equally many, got 30, 29"):
+        probe(codes, labels[:-1])
+    with pytest.raises(ValueError, match="equally many, got 30, 30 and .*'a': 3"):
+        probe(codes, labels, {"a": angles[:3]})
+    with pytest.raises(ValueError, match="splits must be >= 2, got 1"):
+        probe(codes, labels, splits=1)
