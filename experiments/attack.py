@@ -63,7 +63,12 @@ def main() -> None:
     runs = {}
     for folder in _WORKDIR.value:
         run = load(folder)
-        name = run.config.model.feature_layer
+        if run.config.task != "classification":
+            raise ValueError(
+                f"--workdir must name classifiers, and {folder} holds one of the task "
+                f"{run.config.task}"
+            )
+        name = run.name
         runs[epath.Path(folder).name if name in runs else name] = run
     surrogate = list(runs.values())[-1]
     if _SURROGATE.value is not None:

@@ -151,7 +151,7 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
         config.data.size = 32
         config.data.train_count, config.data.test_count = 400, 100
         config.model.widths = (8, 16, 32)
-        config.training.batch_size = 20
+        config.training.batch_size = 24
     elif config.augmentation.resized_crop is not None:
         config.data.size = 48
 

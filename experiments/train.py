@@ -3,8 +3,8 @@
     python -m experiments.train --config=configs/quickstart.py --workdir=runs/quickstart
 
 Any key of the config can be changed, as in `--config.training.epochs=20`; the keys,
-with a comment each, are in configs/classification.py. A config file's argument follows
-its name: `--config=configs/quickstart.py:conv`.
+with a comment each, are in configs/classification.py and configs/reconstruction.py. A
+config file's argument follows its name: `--config=configs/quickstart.py:conv`.
 
 `--config.seeds=5` trains five seeds at once. On several hosts, start the same command
 on each, with `--distributed`. After SIGTERM the state is saved and the exit code is 75;
@@ -33,12 +33,11 @@ def main() -> None:
     )
     if not is_main():
         return
-    name = run.config.model.feature_layer
-    pictures = draw_training({name: run}, _WORKDIR.value)
+    pictures = draw_training({run.name: run}, _WORKDIR.value)
     if run.summary["continued_from"]:
         print(f"\nContinued from step {run.summary['continued_from']}.")
     print(f"\nTrained on {run.dataset.description}.\n")
-    print(markdown_table([{"network": name} | summary_cells(run.summary)]))
+    print(markdown_table([{"network": run.name} | summary_cells(run.summary)]))
     if run.summary["memory_bytes"]:  # Not where no step was left to take.
         print(
             f"\nCompiled in {run.summary['compile_seconds']:.1f} s; a step needs "

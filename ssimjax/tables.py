@@ -72,15 +72,24 @@ def summary_cells(summary: Mapping[str, Any]) -> dict[str, str]:
     """The cells that stand for one run in a table.
 
     Args:
-      summary: of a classification run.
+      summary: of a run.
 
     Returns:
-      Accuracies in per cent, and images per second.
+      Of a classifier, accuracies in per cent; of a model that makes images, scores on
+      test images; and images per second.
     """
     rate = summary["images_per_second"]
+    if "top1" in summary["test"]:
+        cells = {split: percent(summary[split], "top1") for split in ("train", "test")}
+    else:
+        scores = {"ssim": 3, "ms_ssim": 3, "mse": 4, "psnr": 2}
+        cells = {
+            name: with_deviation(summary["test"], name, digits=digits)
+            for name, digits in scores.items()
+            if name in summary["test"]
+        }
     return {
-        "train": percent(summary["train"], "top1"),
-        "test": percent(summary["test"], "top1"),
+        **cells,
         "images/s": "-" if rate is None else f"{rate:.0f}",
     }
 

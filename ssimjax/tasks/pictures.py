@@ -1,29 +1,39 @@
-"""Which pictures a classification run leaves in its folder."""
+"""Which pictures a run leaves in its folder."""
 
 from collections.abc import Mapping, Sequence
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from etils import epath
 
 from ssimjax import figures
+from ssimjax.tasks.autoencoding import reconstructions
+from ssimjax.tasks.learner import as_floats
+from ssimjax.tasks.reconstruction import Reconstruction
 from ssimjax.tasks.run import Run
 from ssimjax.training import Row
 
 
 def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath.Path]:
-    """Draws the training curves of all runs in one picture, and the kernels of each.
+    """Draws the training curves of all runs in one picture, and what they learned.
 
-    Of several seeds, the kernels are those of the first.
+    Of several seeds, what is drawn is from the first.
 
     Args:
-      runs: trained classifiers, by the name to print.
+      runs: trained by one task, by the name to print.
       folder: where the pictures go.
 
     Returns:
-      The PNG files: `training-curves.png`, and `NAME-first-layer-kernels.png` and
-      `NAME-ssim-kernels.png` where a network has such layers.
+      The PNG files: `training-curves.png`; of classifiers also
+      `NAME-first-layer-kernels.png` and `NAME-ssim-kernels.png` where a network has
+      such layers; of autoencoders `reconstructions.png`, and `NAME-samples.png` where
+      there is a prior.
     """
     folder = epath.Path(folder)
     curves = folder / "training-curves.png"
+    if isinstance(next(iter(runs.values())).task, Reconstruction):
+        return _draw_autoencoders(runs, folder, curves)
     figures.training_curves({n: run.history for n, run in runs.items()}, curves)
     paths = [curves]
     for name, run in runs.items():
@@ -37,6 +47,32 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
                 f"the largest of {count} by norm",
             )
             paths.append(path)
+    return paths
+
+
+def _draw_autoencoders(
+    runs: Mapping[str, Run], folder: epath.Path, curves: epath.Path
+) -> list[epath.Path]:
+    scores = {"ssim": "SSIM, test", "mse": "MSE, test"}
+    figures.score_curves(
+        {name: run.history for name, run in runs.items()}, curves, scores=scores
+    )
+    test = next(iter(runs.values())).dataset.test.images
+    chosen = test[np.linspace(0, len(test) - 1, 8).astype(int)]
+    rows = {"original": np.asarray(as_floats(jnp.asarray(chosen)))}
+    rows |= {name: reconstructions(run, chosen) for name, run in runs.items()}
+    path = folder / "reconstructions.png"
+    figures.comparison(rows, path)
+    paths = [curves, path]
+    for name, run in runs.items():
+        if run.config.regulariser.name != "none":
+            state = run.states()[0]
+            samples = run.task.sample(jax.random.key(0), state, 32)
+            lines = np.asarray(samples).reshape(4, 8, *test.shape[1:])
+            paths.append(folder / f"{name}-samples.png")
+            figures.image_rows(
+                {str(i): line for i, line in enumerate(lines)}, paths[-1]
+            )
     return paths
 
 

@@ -42,6 +42,13 @@ class Run(NamedTuple):
     history: list[training.Row]
     summary: dict[str, Any]
 
+    @property
+    def name(self) -> str:
+        """What sets it apart from runs of the same study."""
+        if self.config.task == "classification":
+            return self.config.model.feature_layer
+        return self.config.loss.name
+
     def states(self) -> list[Any]:
         """The state of each seed, as if it had been trained alone."""
         seeds = self.config.seeds
