@@ -11,6 +11,7 @@
 `data`: images per second from the cache to the devices.
 `train`: training of the Fig. 4 networks, beside its step alone, five seeds at once and,
 where PyTorch is installed, PyTorch.
+`reconstruction`: what each loss adds to a training step of an autoencoder.
 `all`: all of them.
 
 `make benchmark` installs the other libraries and runs all.
@@ -40,6 +41,7 @@ _SUBJECTS = {
     "attacks": 3,
     "data": 7,
     "train": 6,
+    "reconstruction": 15,
 }
 _REPEATS = flags.DEFINE_integer(
     "repeats", None, "Timings of each rival; a number that suits the subject if none."

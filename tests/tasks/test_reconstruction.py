@@ -14,11 +14,9 @@ from ssimjax.tasks import image_scores, load, regularisers, train
 # Loss, regulariser, its weight.
 STUDIED = [
     ("mse", "none", 0.0),
-    ("mae", "mmd", 0.1),
     ("ssim", "kl", 1e-3),
     ("lw_ssim", "mmd", 0.1),
     ("ms_ssim_per_pixel", "none", 0.0),
-    ("ssim_distance", "kl", 1e-3),
 ]
 
 
