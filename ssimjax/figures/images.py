@@ -154,7 +154,8 @@ def image_rows(rows: Mapping[str, np.ndarray], path: epath.PathLike) -> None:
     count, height, width, _ = next(iter(rows.values())).shape
     inches = min(1.1, 9.0 / count)
     high = inches * height / width * len(rows)
-    with drawing(path, inches * count + 1.2, high + 0.1) as figure:
+    names = 0.3 + 0.09 * max(len(name) for name in rows)
+    with drawing(path, inches * count + names, high + 0.1) as figure:
         axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
         for panel, (name, images) in zip(axes, rows.items()):
             row = tile(np.clip(np.asarray(images, np.float64), 0, 1), len(images))
@@ -163,6 +164,7 @@ def image_rows(rows: Mapping[str, np.ndarray], path: epath.PathLike) -> None:
             )
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
+            panel.set_anchor("E")  # What is left over is room for the names.
             panel.set_ylabel(name, rotation=0, ha="right", va="center")
 
 
