@@ -127,7 +127,8 @@ function fit() {
   const cards = study.trials[0].copies.length;
   const padding = parseFloat(getComputedStyle(at("trial").parentElement).paddingLeft);
   const room = at("trial").parentElement.clientWidth - 2 * padding;
-  const inRow = Math.max(1, Math.min(cards, Math.floor(room / 240) - 1));
+  const rows = Math.ceil(cards / Math.max(1, Math.floor(room / 240) - 1));
+  const inRow = Math.ceil(cards / rows);
   const wide = narrow.matches ? room / 2 - 24 : room / (inRow + 1) - 40;
   const tall = narrow.matches
     ? Math.max(120, (innerHeight - 190) / cards - 60)

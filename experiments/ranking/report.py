@@ -90,7 +90,7 @@ def of_raters(answers: Answers) -> str:
         f"{np.median(answers.seconds):.1f} s each (median). "
         f"{answers.untouched} were confirmed as shown, without a move; in "
         f"{answers.shown_first} the copy shown first ended first "
-        f"({trials / len(answers.models):.0f} expected by chance). Intervals and tests "
+        f"({trials / len(answers.models):.1f} expected by chance). Intervals and tests "
         "take the rankings as independent, which those of one person are not quite."
     )
 
