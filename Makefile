@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: help demo test test-slow check benchmark peers clean
+.PHONY: help demo test test-slow check browser benchmark peers clean
 
 help:
 	@echo "make demo       train an SSIM and a convolutional network, attack both, draw"
 	@echo "make test       ruff, pyright, tests, doctests, notebooks"
 	@echo "make test-slow  ten kills of a run at random moments, none of which may cost a step"
+	@echo "make browser    install Chromium on Debian, for the test of the ranking page"
 	@echo "make benchmark  what everything costs, beside other libraries"
 	@echo "make peers      values, gradients and attacks beside those of other libraries"
 
@@ -37,6 +38,11 @@ test: check
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -m slow
+
+# Without them, the test of the page on which people rank pictures is skipped. Needs root.
+browser:
+	apt-get update
+	apt-get install -y chromium chromium-driver
 
 benchmark: $(PEERS)/installed
 	$(PEERS)/bin/python -m experiments.benchmark all --out=runs/benchmark.json

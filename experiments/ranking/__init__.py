@@ -1,0 +1,1 @@
+"""Reconstructions ranked by people and by metrics."""
