@@ -47,7 +47,7 @@ def main() -> None:
         row = probe(
             codes(run, train.images),
             train.labels,
-            targets,
+            targets=targets,
             splits=_SPLITS.value,
             seed=_SEED.value,
         )

@@ -59,7 +59,12 @@ def _yale_b(settings: Settings) -> str:
         train = run.dataset.train
         # Every seed of the network is probed on splits of its own.
         every = [
-            probe(codes(run, train.images, seed=seed), train.labels, targets, seed=seed)
+            probe(
+                codes(run, train.images, seed=seed),
+                train.labels,
+                targets=targets,
+                seed=seed,
+            )
             for seed in range(settings.seeds)
         ]
         row = {

@@ -16,8 +16,8 @@ PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 def probe(
     codes: np.ndarray,
     labels: np.ndarray,
-    targets: Mapping[str, np.ndarray] | None = None,
     *,
+    targets: Mapping[str, np.ndarray] | None = None,
     splits: int = 5,
     held_out: float = 0.2,
     penalties: Sequence[float] = PENALTIES,

@@ -16,7 +16,7 @@ def known(count=150, noise=0.05):
 def test_what_codes_hold_is_found_and_nothing_else():
     codes, labels, angles = known()
     blind = np.random.default_rng(1).uniform(-40, 90, len(labels))
-    row = probe(codes, labels, {"angle": angles, "blind": blind}, splits=3)
+    row = probe(codes, labels, targets={"angle": angles, "blind": blind}, splits=3)
     assert row["error"] < 0.05 and len(row["error_each"]) == 3
     assert row["angle mse"] < 0.1 * angles.var()
     assert row["blind mse"] > 0.8 * blind.var()
@@ -30,6 +30,6 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="equally many, got 30, 29"):
         probe(codes, labels[:-1])
     with pytest.raises(ValueError, match="equally many, got 30, 30 and .*'a': 3"):
-        probe(codes, labels, {"a": angles[:3]})
+        probe(codes, labels, targets={"a": angles[:3]})
     with pytest.raises(ValueError, match="splits must be >= 2, got 1"):
         probe(codes, labels, splits=1)
