@@ -113,7 +113,9 @@ def file_patches(
             f"size must be at most {most}, the shorter side of the largest image in "
             f"{epath.Path(folder)}, got {size}"
         )
-    places = np.array([[h - size + 1, w - size + 1] for h, w, _ in map(np.shape, large)])
+    places = np.array(
+        [[h - size + 1, w - size + 1] for h, w, _ in map(np.shape, large)]
+    )
     rng = np.random.default_rng([seed, size])
     areas = places.prod(1)
     chosen = rng.choice(len(large), count, p=areas / areas.sum())

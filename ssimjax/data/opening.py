@@ -18,8 +18,8 @@ def open_dataset(
 
     Args:
       config: the section `data`: `source` is "photographs", "tfds", "folder" or
-        "patches", and decides which of the other keys are read. `cache_dir`, if not None, is where
-        decoded examples are kept.
+        "patches", and decides which of the other keys are read. `cache_dir`, if not
+        None, is where decoded examples are kept.
       cache_dir: where they are kept otherwise; nowhere but in memory if None. A folder
         on an object store counts as None, for it cannot be mapped.
 

@@ -104,7 +104,8 @@ def convolve_to_few(
       >>> layer(jnp.ones((1, 8, 8, 8))).shape
       (1, 4, 4, 1)
     """
-    unpadded = padding == "VALID" or not any(sum(map(tuple, padding), ()))
+    none = [(0, 0), (0, 0)]
+    unpadded = padding == "VALID" or list(map(tuple, padding)) == none
     if tuple(strides) != (1, 1) or not unpadded:
         raise ValueError(
             "strides must be (1, 1) and padding 'VALID', got "

@@ -13,9 +13,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ssimjax import figures, losses
 from ssimjax.data import Batch, Dataset, random_orientation, random_window
 from ssimjax.nn import SRCNN
-from ssimjax.ops import resize_bicubic, rgb_to_ycbcr
+from ssimjax.ops import psnr, resize_bicubic, rgb_to_ycbcr, ssim
 from ssimjax.tasks.learner import Learner, State, as_floats, masked_sums
-from ssimjax.tasks.scores import image_scores
 from ssimjax.training import adam, named_key, total_steps
 
 
@@ -23,10 +22,9 @@ from ssimjax.training import adam, named_key, total_steps
 class SuperResolution(Learner):
     """The task: how a network is trained to sharpen enlarged images.
 
-        minimise  mean loss(network(up(down(images))), images)
+        minimise  mean loss(network(degraded(images)), images)
 
-    where `down` makes sides `factor` times smaller, and `up` as large as before, both
-    by `resize_bicubic`. The network sees one channel, Y of BT.601 (studio range) where
+    The network sees one channel, Y of BT.601 (studio range) where
     images have colour.
 
     Attributes:
@@ -35,7 +33,7 @@ class SuperResolution(Learner):
       loss: from found and true images to a number per image.
       factor: of the sides.
       patch: side of the squares that the loss sees, cut out of the batch's images
-        where no border has an influence on `up(down(images))`.
+        where no border has an influence on the degraded ones.
       turn: whether these are turned and mirrored at random.
     """
 
@@ -51,7 +49,7 @@ class SuperResolution(Learner):
         images = luma(as_floats(batch["image"]))
         both = random_window(
             named_key(key, "window"),
-            jnp.concatenate([self.degrade(images), images], -1),
+            jnp.concatenate([degraded(images, self.factor), images], -1),
             side=self.patch,
             margin=_reach(self.factor),
         )
@@ -65,30 +63,24 @@ class SuperResolution(Learner):
         return self.descend(state, objective)
 
     def eval_step(self, state: State, batch: Batch) -> dict[str, Array]:
-        """Sums over a batch of the loss and of all scores, borders left out.
+        """Sums over a batch of loss, PSNR (at most 100 dB) and SSIM, without borders.
 
         `bicubic_psnr` and `bicubic_ssim` are those of what the network is given.
         """
         images = luma(as_floats(batch["image"]))
-        enlarged = self.degrade(images)
+        enlarged = degraded(images, self.factor)
         found = self.model(state)(enlarged)
         images, enlarged, found = (
             x[:, self.factor : -self.factor, self.factor : -self.factor]
             for x in (images, enlarged, found)
         )
-        before = image_scores(jnp.clip(enlarged, 0, 1), images)
-        scores = {
-            "loss": self.loss(found, images),
-            **image_scores(jnp.clip(found, 0, 1), images),
-            **{f"bicubic_{name}": before[name] for name in ("psnr", "ssim")},
-        }
+        scores = {"loss": self.loss(found, images)}
+        for prefix, shown in (("", found), ("bicubic_", enlarged)):
+            pair = (jnp.clip(shown, 0, 1), images)
+            decibels = psnr(*pair, data_range=1.0)
+            scores[f"{prefix}psnr"] = jnp.minimum(decibels, 100.0)
+            scores[f"{prefix}ssim"] = ssim(*pair, data_range=1.0)
         return masked_sums(batch["mask"], scores)
-
-    def degrade(self, images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """What is left of images made smaller and enlarged again; sides: multiples."""
-        height, width = images.shape[1:3]
-        small = (height // self.factor, width // self.factor)
-        return resize_bicubic(resize_bicubic(images, small), (height, width))
 
     def sharpen(
         self, state: State, enlarged: Float[Array, "b h w 1"]
@@ -127,6 +119,29 @@ def luma(images: Float[Array, "*batch h w c"]) -> Float[Array, "*batch h w 1"]:
     return images if images.shape[-1] == 1 else rgb_to_ycbcr(images)[..., :1]
 
 
+def degraded(images: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h w c"]:
+    """What is left of images made smaller and enlarged again, by `resize_bicubic`.
+
+    Args:
+      images: images, in any unit.
+      factor: by which sides become smaller, and which divides them.
+
+    Returns:
+      Images of the same shape.
+
+    Raises:
+      ValueError: if a side is no multiple of the factor.
+    """
+    height, width = images.shape[1:3]
+    if height % factor or width % factor:
+        raise ValueError(
+            f"images must have sides that are multiples of {factor}, got "
+            f"{height}x{width}"
+        )
+    small = resize_bicubic(images, (height // factor, width // factor))
+    return resize_bicubic(small, (height, width))
+
+
 def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> SuperResolution:
     """The task that a config describes.
 
@@ -149,6 +164,8 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> SuperRes
             f"{factor} and {patch}"
         )
     height, width, channels = dataset.train.images.shape[1:]
+    if channels not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, got {channels}")
     least = patch + 2 * _reach(factor)
     if height % factor or width % factor or min(height, width) < least:
         raise ValueError(
@@ -156,8 +173,6 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> SuperRes
             f"{_reach(factor)} on each side, that are multiples of {factor}, got "
             f"{height}x{width}; data.size sets those of patches"
         )
-    if channels not in (1, 3):
-        raise ValueError(f"images must have 1 or 3 channels, got {channels}")
     options = config.model.to_dict()
     arguments = config.loss.to_dict()
     loss = losses.by_name(arguments.pop("name"), data_range=1.0, **arguments)

@@ -1,0 +1,151 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import super_resolution
+from ssimjax import losses
+from ssimjax.data import Arrays, Dataset
+from ssimjax.ops import psnr, resize_bicubic, ssim
+from ssimjax.tasks import degraded, load, luma, train
+
+
+def rings(count, seed, side=36, channels=1):
+    """Rings of any centre and width, with sharp edges, which a blur of 2x2 dulls."""
+    rng = np.random.default_rng(seed)
+    y, x = rng.uniform(0, side, (2, count, 1, 1))
+    pitch = rng.uniform(6, 12, (count, 1, 1))
+    radius = np.hypot(np.arange(side)[:, None] - y, np.arange(side) - x)
+    bright = np.clip(4 * np.sin(2 * np.pi * radius / pitch), -1, 1)
+    pixels = np.rint(127.5 + 100 * bright).astype(np.uint8)[..., None]
+    return Arrays(np.repeat(pixels, channels, -1), np.zeros(count, int))
+
+
+def dataset(**options):
+    train, test = rings(64, 0, **options), rings(16, 1, **options)
+    return Dataset(train, test, ("image",), "rings")
+
+
+def small_config(**changes):
+    config = super_resolution.defaults()
+    config.update_from_flattened_dict(
+        {
+            "resolution.factor": 2,
+            "resolution.patch": 18,
+            "model.widths": (8, 4),
+            "model.sizes": (5, 3, 3),
+            "optimizer.rate": 5e-3,
+            "training.epochs": 15.0,
+            "training.batch_size": 16,
+            "training.eval_batch_size": 16,
+            "training.log_every": 10,
+            "training.eval_every": 1000,
+            "training.checkpoint_every": 1000,
+            "training.visualise": False,
+        }
+        | changes
+    )
+    return config
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "ms_ssim_per_pixel"])
+def test_networks_sharpen(loss):
+    run = train(small_config(**{"loss.name": loss}), data=dataset())
+    test = run.summary["test"]
+    assert test["psnr"] > test["bicubic_psnr"] + 1
+    assert test["ssim"] > test["bicubic_ssim"] + 0.01
+    images = luma(jnp.asarray(run.dataset.test.images) / 255)
+    before = losses.by_name(loss, data_range=1.0)(degraded(images, 2), images).mean()
+    assert test["loss"] < 0.8 * before
+
+
+def test_scores_are_those_of_the_images_without_borders(tmp_path):
+    run = train(small_config(**{"training.epochs": 1.0}), tmp_path, data=dataset())
+    again = load(tmp_path, data=dataset())
+    chex.assert_trees_all_equal(again.state.params, run.state.params)
+    images = jnp.asarray(run.dataset.test.images) / 255
+    enlarged = resize_bicubic(resize_bicubic(images, (18, 18)), (36, 36))
+    found = again.task.sharpen(again.state, enlarged)
+    inner = (slice(None), slice(2, -2), slice(2, -2))
+    for name, shown in (("", found), ("bicubic_", jnp.clip(enlarged, 0, 1))):
+        for score, function in (("psnr", psnr), ("ssim", ssim)):
+            values = function(shown[inner], images[inner], data_range=1.0)
+            np.testing.assert_allclose(
+                run.summary["test"][name + score], values.mean(), rtol=1e-4
+            )
+
+
+def test_upscale_is_the_network_on_the_enlarged_image():
+    run = train(small_config(**{"training.epochs": 1.0}), data=dataset())
+    images = jax.random.uniform(jax.random.key(0), (2, 9, 12, 1))
+    found = run.task.upscale(run.state, images)
+    model = run.task.model(run.state)
+    expected = jnp.clip(model(resize_bicubic(images, (18, 24))), 0, 1)
+    chex.assert_trees_all_close(found, expected, atol=1e-6)
+
+
+def test_squares_do_not_see_the_borders_of_their_image():
+    """What is trained on is a square of a larger image, whatever lies around it."""
+    task = train(small_config(**{"training.epochs": 0.1}), data=dataset()).task
+    image = jnp.asarray(rings(1, 3, side=72).images) / 255
+    whole = degraded(image, 2)
+    reach = (36 - task.patch) // 2 - 1
+    assert reach == 4 * task.factor
+    for y, x in ((0, 0), (18, 36), (36, 10)):
+        part = degraded(image[:, y : y + 36, x : x + 36], 2)
+        inner = slice(reach, 36 - reach)
+        np.testing.assert_allclose(
+            part[:, inner, inner],
+            whole[:, y + reach : y + 36 - reach, x + reach : x + 36 - reach],
+            atol=1e-5,
+        )
+        assert jnp.abs(part - whole[:, y : y + 36, x : x + 36]).max() > 1e-3
+
+
+def test_color_is_trained_on_as_luma_of_bt601():
+    colored = train(small_config(), data=dataset(channels=3)).summary["test"]
+    gray = dataset()
+    squeezed = [
+        Arrays((16 + 219 / 255 * a.images.astype(np.float32)) / 255, a.labels)
+        for a in (gray.train, gray.test)
+    ]
+    expected = train(small_config(), data=Dataset(*squeezed, ("image",), "")).summary
+    assert abs(colored["bicubic_psnr"] - expected["test"]["bicubic_psnr"]) < 1e-3
+    assert abs(colored["psnr"] - expected["test"]["psnr"]) < 0.3
+
+
+def test_last_layer_has_a_rate_of_its_own():
+    config = small_config(**{"training.epochs": 0.25})
+    config.optimizer.last_rate_factor = 0.0
+    run = train(config, data=dataset())
+    before = run.task.init(jax.random.key(0)).params
+    moved = {
+        name: float(
+            jnp.abs(run.state.params[name]["bias"] - before[name]["bias"]).max()
+        )
+        for name in before
+    }
+    assert moved["reconstruction"] == 0
+    assert moved["features"] > 1e-4 and moved["mapping"] > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"resolution.factor": 1}, "resolution.factor must be >= 2 .* got 1"),
+        ({"resolution.patch": 21}, "sides of at least 37 pixels, .* got 36x36"),
+        ({"resolution.factor": 5}, "at least 58 pixels, .* multiples of 5, got 36x36"),
+        ({"loss.name": "sim"}, "no loss is named 'sim'; did you mean 'ssim'"),
+        ({"loss.name": "ms_ssim"}, "18"),
+        ({"model.output": "luma"}, "output must be one of"),
+    ],
+)
+def test_bad_configs(changes, message, own_errors):
+    with pytest.raises(ValueError, match=message):
+        train(small_config(**changes), data=dataset())
+
+
+def test_channels(own_errors):
+    with pytest.raises(ValueError, match="images must have 1 or 3 channels, got 2"):
+        train(small_config(), data=dataset(channels=2))
