@@ -43,9 +43,10 @@ def defaults() -> ml_collections.ConfigDict:
     loss.name = "mse"  # A name from `ssimjax.losses`.
 
     optimizer = config.optimizer = ml_collections.ConfigDict()
-    optimizer.rate = 1e-3  # Of Adam.
-    # On the rate of the last layer: 0.1 in SRCNN's SGD, without a word in Snell et al.
-    optimizer.last_rate_factor = 1.0
+    optimizer.rate = 3e-3  # Of Adam.
+    # On the rate of the last layer, as in SRCNN. With 1, the first steps of Adam move
+    # its tiny weights all together, and the ReLUs before it died at 1e-3 and 3e-3.
+    optimizer.last_rate_factor = 0.1
     optimizer.schedule = "cosine"  # Down to 0 at the last step; or "constant".
     optimizer.b1 = 0.9  # Decay of the mean gradient.
 
