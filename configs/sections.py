@@ -7,12 +7,12 @@ from ml_collections import config_dict
 def data() -> ml_collections.ConfigDict:
     """Where examples come from."""
     data = ml_collections.ConfigDict()
-    data.source = "tfds"  # "tfds", "folder" or "photographs".
+    data.source = "tfds"  # "tfds", "folder", "patches" or "photographs".
     data.name = "mnist"  # tfds: name of the data set.
-    data.data_dir = config_dict.placeholder(str)  # tfds, folder: where the data are.
+    data.data_dir = config_dict.placeholder(str)  # Where the data are.
     # tfds, folder: where decoded images are kept; beside the run if None.
     data.cache_dir = config_dict.placeholder(str)
-    data.train_split = "train"  # tfds: any TFDS split; folder: name of a subfolder.
+    data.train_split = "train"  # tfds: any TFDS split; else: a subfolder.
     data.test_split = "test"
     # tfds: the feature that is an image's class; None where it has none.
     data.label = config_dict.placeholder(str)
@@ -21,11 +21,11 @@ def data() -> ml_collections.ConfigDict:
     data.side = config_dict.placeholder(int)
     data.crop = 1.0  # Side of that square, as a share of an image's shorter side.
     data.gray = False  # One channel of ITU-R 601-2 luma; needs `side`.
-    data.size = 32  # photographs: side of a patch in pixels.
-    data.train_count = 4000  # photographs: number of training patches.
-    data.test_count = 1000  # photographs: number of test patches.
-    data.color = False  # photographs: three channels instead of one.
-    data.seed = 0  # photographs: of the positions of the patches.
+    data.size = 32  # photographs, patches: side of a patch in pixels.
+    data.train_count = 4000  # photographs, patches: number of training patches.
+    data.test_count = 1000  # photographs, patches: number of test patches.
+    data.color = False  # photographs, patches: three channels instead of one.
+    data.seed = 0  # photographs, patches: of their positions.
     return data
 
 

@@ -3,8 +3,9 @@
     python -m experiments.train --config=configs/quickstart.py --workdir=runs/quickstart
 
 Any key of the config can be changed, as in `--config.training.epochs=20`; the keys,
-with a comment each, are in configs/classification.py and configs/reconstruction.py. A
-config file's argument follows its name: `--config=configs/quickstart.py:conv`.
+with a comment each, are in configs/classification.py, configs/reconstruction.py and
+configs/super_resolution.py. A config file's argument follows its name:
+`--config=configs/quickstart.py:conv`.
 
 `--config.seeds=5` trains five seeds at once. On several hosts, start the same command
 on each, with `--distributed`. After SIGTERM the state is saved and the exit code is 75;

@@ -7,8 +7,9 @@ from configs import quickstart
 from configs.abobakr2018 import fig6, fig7, table1, table2
 from configs.lu2019 import table1 as lu
 from configs.snell2017 import stl10, yale_b
+from configs.snell2017 import super_resolution as srcnn
 from ssimjax.data import Arrays, Dataset
-from ssimjax.tasks import reconstruction, train
+from ssimjax.tasks import reconstruction, super_resolution, train
 
 PAPER = [table1, fig6, table2]
 CONFIGS = [
@@ -53,6 +54,27 @@ def test_every_autoencoder_can_be_traced(module, cell, shape):
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     assert metrics["loss"].shape == ()
     assert state.params["decoder"]["dense"]["kernel"].shape[0] == config.model.code
+
+
+@pytest.mark.parametrize("loss", srcnn.stl10.LOSSES)
+def test_every_super_resolution_can_be_traced(loss):
+    config = srcnn.get_config(loss)
+    images = np.zeros((8, config.data.size, config.data.size, 3), np.uint8)
+    arrays = Arrays(images, np.zeros(8, int))
+    data = Dataset(arrays, arrays, ("image",), "noise")
+    task = super_resolution.from_config(config, data)
+    key = jax.random.key(0)
+    batch = {"image": images, "label": arrays.labels}
+    state = jax.eval_shape(task.init, key)
+    after, metrics = jax.eval_shape(task.train_step, key, state, batch)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    assert metrics["loss"].shape == ()
+    assert state.params["features"]["kernel"].shape == (9, 9, 1, 64)
+
+
+def test_unknown_super_resolution():
+    with pytest.raises(ValueError, match="one of mse, mae, ms_ssim.* got 'ssim'"):
+        srcnn.get_config("ssim")
 
 
 def test_unknown_autoencoder():

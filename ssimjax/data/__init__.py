@@ -2,7 +2,9 @@
 
 from ssimjax.data.augmentation import random_crop as random_crop
 from ssimjax.data.augmentation import random_flip as random_flip
+from ssimjax.data.augmentation import random_orientation as random_orientation
 from ssimjax.data.augmentation import random_resized_crop as random_resized_crop
+from ssimjax.data.augmentation import random_window as random_window
 from ssimjax.data.augmentation import resized as resized
 from ssimjax.data.batches import Batch as Batch
 from ssimjax.data.batches import batch_indices as batch_indices
@@ -10,6 +12,9 @@ from ssimjax.data.batches import eval_batches as eval_batches
 from ssimjax.data.batches import gather as gather
 from ssimjax.data.batches import read_ahead as read_ahead
 from ssimjax.data.cache import cached as cached
+from ssimjax.data.image_files import file_patches as file_patches
+from ssimjax.data.image_files import image_files as image_files
+from ssimjax.data.image_files import read_image as read_image
 from ssimjax.data.opening import checked_dataset as checked_dataset
 from ssimjax.data.opening import open_dataset as open_dataset
 from ssimjax.data.photographs import photograph_patches as photograph_patches

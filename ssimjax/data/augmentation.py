@@ -58,6 +58,70 @@ def random_crop(
     return jax.vmap(crop)(padded, corners)
 
 
+def random_orientation(
+    key: PRNGKeyArray, images: Float[Array, "b s s c"]
+) -> Float[Array, "b s s c"]:
+    """Turns and mirrors each square image: one of the eight ways, each as likely.
+
+    Args:
+      key: PRNG key.
+      images: square images.
+
+    Returns:
+      Images of the same shape.
+
+    Example:
+      >>> random_orientation(jax.random.key(0), jnp.ones((4, 8, 8, 3))).shape
+      (4, 8, 8, 3)
+    """
+    shape = (3, images.shape[0], 1, 1, 1)
+    across, down, swap = jax.random.bernoulli(key, shape=shape)
+    images = jnp.where(across, images[:, :, ::-1], images)
+    images = jnp.where(down, images[:, ::-1], images)
+    return jnp.where(swap, jnp.swapaxes(images, 1, 2), images)
+
+
+def random_window(
+    key: PRNGKeyArray, images: Float[Array, "b h w c"], *, side: int, margin: int = 0
+) -> Float[Array, "b side side c"]:
+    """Cuts a square out of each image, every position as likely.
+
+    Args:
+      key: PRNG key.
+      images: images.
+      side: of the squares, in pixels.
+      margin: pixels at each border of an image that no square reaches.
+
+    Returns:
+      Images `[b, side, side, c]`.
+
+    Raises:
+      ValueError: if a number is out of its range, or a square does not fit.
+
+    Example:
+      >>> random_window(jax.random.key(0), jnp.ones((4, 9, 8, 3)), side=5).shape
+      (4, 5, 5, 3)
+    """
+    if side < 1 or margin < 0:
+        raise ValueError(f"side must be >= 1 and margin >= 0, got {side} and {margin}")
+    count, height, width, channels = images.shape
+    free = [length - 2 * margin - side for length in (height, width)]
+    if min(free) < 0:
+        raise ValueError(
+            f"images of {height}x{width} hold no square of {side} pixels within a "
+            f"margin of {margin}"
+        )
+    corners = margin + jax.random.randint(
+        key, (count, 2), 0, jnp.asarray([[free[0] + 1, free[1] + 1]])
+    )
+
+    def cut(image: Array, corner: Array) -> Array:
+        start = (corner[0], corner[1], jnp.zeros((), corner.dtype))
+        return jax.lax.dynamic_slice(image, start, (side, side, channels))
+
+    return jax.vmap(cut)(images, corners)
+
+
 def random_resized_crop(
     key: PRNGKeyArray,
     images: Float[Array, "b h w c"],

@@ -4,10 +4,11 @@ import ml_collections
 from etils import epath
 
 from ssimjax.data.cache import cached
+from ssimjax.data.image_files import file_patches
 from ssimjax.data.photographs import photograph_patches
 from ssimjax.data.sources import TFDS, Dataset, Folder, Squares, decode
 
-SOURCES = ("photographs", "tfds", "folder")
+SOURCES = ("photographs", "tfds", "folder", "patches")
 
 
 def open_dataset(
@@ -16,9 +17,9 @@ def open_dataset(
     """Opens and decodes the data set that a config names.
 
     Args:
-      config: the section `data`: `source` is "photographs", "tfds" or "folder", and
-        decides which of the other keys are read. `cache_dir`, if not None, is where
-        decoded examples are kept.
+      config: the section `data`: `source` is "photographs", "tfds", "folder" or
+        "patches", and decides which of the other keys are read. `cache_dir`, if not
+        None, is where decoded examples are kept.
       cache_dir: where they are kept otherwise; nowhere but in memory if None. A folder
         on an object store counts as None, for it cannot be mapped.
 
@@ -39,15 +40,15 @@ def open_dataset(
             seed=config.seed,
         )
     splits = (config.train_split, config.test_split)
+    if config.source == "patches":
+        return _patches(config, splits)
     if config.source == "tfds":
         sources = [
             TFDS(config.name, s, data_dir=config.data_dir, label=config.label)
             for s in splits
         ]
     elif config.source == "folder":
-        if config.data_dir is None:
-            raise ValueError("data.data_dir must name the folder of images, got None")
-        sources = [Folder(epath.Path(config.data_dir) / s) for s in splits]
+        sources = [Folder(_folder(config) / s) for s in splits]
     else:
         raise ValueError(f"data.source must be one of {SOURCES}, got {config.source!r}")
     train, test = sources
@@ -71,6 +72,33 @@ def open_dataset(
     return checked_dataset(
         Dataset(train_arrays, test_arrays, train.classes, train.description)
     )
+
+
+def _patches(config: ml_collections.ConfigDict, splits: tuple[str, str]) -> Dataset:
+    root = _folder(config)
+    train, test = (
+        file_patches(
+            root / split,
+            size=config.size,
+            count=count,
+            seed=config.seed,
+            color=config.color,
+        )
+        for split, count in zip(splits, (config.train_count, config.test_count))
+    )
+    return Dataset(
+        train=train,
+        test=test,
+        classes=("image",),
+        description=f"{config.size}x{config.size} patches of images in "
+        f"{root / splits[0]}, tested on those in {splits[1]}",
+    )
+
+
+def _folder(config: ml_collections.ConfigDict) -> epath.Path:
+    if config.data_dir is None:
+        raise ValueError("data.data_dir must name the folder of images, got None")
+    return epath.Path(config.data_dir)
 
 
 def checked_dataset(dataset: Dataset) -> Dataset:

@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 from etils import epath
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 @runtime_checkable
@@ -153,12 +153,12 @@ class Folder:
             (file, label)
             for label, folder in enumerate(folders)
             for file in sorted(folder.iterdir())
-            if file.suffix.lower() in _SUFFIXES
+            if file.suffix.lower() in SUFFIXES
         ]
         if not self._files:
             raise FileNotFoundError(
                 f"no images in the class folders of {root}; expected files like "
-                f"{root / 'class' / 'name.png'} with one of {', '.join(_SUFFIXES)}"
+                f"{root / 'class' / 'name.png'} with one of {', '.join(SUFFIXES)}"
             )
 
         self.fingerprint = _fingerprint(root, [file for file, _ in self._files])

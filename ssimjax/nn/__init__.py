@@ -10,4 +10,5 @@ from ssimjax.nn.classifiers import ShallowClassifier as ShallowClassifier
 from ssimjax.nn.pooling import avg_pool as avg_pool
 from ssimjax.nn.pooling import max_pool as max_pool
 from ssimjax.nn.ssim_conv import SSIMConv as SSIMConv
+from ssimjax.nn.super_resolution import SRCNN as SRCNN
 from ssimjax.nn.upsampling import UpsampleConv as UpsampleConv

@@ -6,6 +6,7 @@ channels, and 2.4 ms from 3 channels and one of zeros. (From one channel it is f
 it is.) For gradients see `ops.convolution`.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,3 +63,64 @@ def convolve(
     return jax.lax.conv_general_dilated(
         x, kernel, strides, padding, precision=precision, **options
     )
+
+
+def convolve_to_few(
+    x: Float[Array, "b h w c_in"],
+    kernel: Float[Array, "kh kw c_in c_out"],
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    *,
+    precision: Any = None,
+    **options: Any,
+) -> Float[Array, "b out_h out_w c_out"]:
+    """A convolution of stride 1 without borders, for fewer filters than channels.
+
+    XLA's CPU backend first copies every pixel once for each tap, which for few filters
+    costs more than the products: for 16 maps of 37x37x64 under 5x5 filters, value and
+    gradients took 194 ms with 32 filters, and with a single one as long. Here pixels
+    are copied once for each column of taps, one matrix product makes the sums along
+    all rows of taps, and these are added up, shifted: 121 ms, and 15 ms for one filter
+    on 32 channels instead of 50 (two cores).
+
+    Args:
+      x: feature maps.
+      kernel: filters.
+      strides: (1, 1).
+      padding: "VALID", or no pixels anywhere.
+      precision: of the products.
+      **options: as Flax gives them.
+
+    Returns:
+      The convolution, the same up to rounding.
+
+    Raises:
+      ValueError: if a stride is not 1, or there is padding.
+
+    Example:
+      >>> from flax import nnx
+      >>> layer = nnx.Conv(8, 1, (5, 5), padding="VALID",
+      ...                  conv_general_dilated=convolve_to_few, rngs=nnx.Rngs(0))
+      >>> layer(jnp.ones((1, 8, 8, 8))).shape
+      (1, 4, 4, 1)
+    """
+    none = [(0, 0), (0, 0)]
+    unpadded = padding == "VALID" or list(map(tuple, padding)) == none
+    if tuple(strides) != (1, 1) or not unpadded:
+        raise ValueError(
+            "strides must be (1, 1) and padding 'VALID', got "
+            f"{tuple(strides)} and {padding!r}"
+        )
+    if jax.default_backend() != "cpu":
+        return jax.lax.conv_general_dilated(
+            x, kernel, strides, padding, precision=precision, **options
+        )
+    kh, kw, c_in, c_out = kernel.shape
+    b, h, w, _ = x.shape
+    out_h, out_w = h - kh + 1, w - kw + 1
+    columns = jnp.concatenate([x[:, :, j : j + out_w] for j in range(kw)], -1)
+    filters = kernel.transpose(1, 2, 0, 3).reshape(kw * c_in, kh * c_out)
+    sums = jnp.matmul(columns.reshape(-1, kw * c_in), filters, precision=precision)
+    sums = sums.reshape(b, h, out_w, kh, c_out)
+    rows = [sums[:, i : i + out_h, :, i] for i in range(kh)]
+    return functools.reduce(jnp.add, rows)

@@ -1,6 +1,8 @@
 """Pure functions of arrays: moments, the SSIM family, its kernels, the SSIM layer."""
 
 from ssimjax.ops import conventions as conventions
+from ssimjax.ops.color import rgb_to_ycbcr as rgb_to_ycbcr
+from ssimjax.ops.color import ycbcr_to_rgb as ycbcr_to_rgb
 from ssimjax.ops.complex_wavelet import SteerablePyramid as SteerablePyramid
 from ssimjax.ops.complex_wavelet import cw_ssim as cw_ssim
 from ssimjax.ops.complex_wavelet import steerable_pyramid as steerable_pyramid
@@ -32,6 +34,7 @@ from ssimjax.ops.multiscale import ms_ssim as ms_ssim
 from ssimjax.ops.multiscale import ms_ssim_map as ms_ssim_map
 from ssimjax.ops.patches import patch_moments as patch_moments
 from ssimjax.ops.psnr import psnr as psnr
+from ssimjax.ops.resampling import resize_bicubic as resize_bicubic
 from ssimjax.ops.similarity import additive_similarity as additive_similarity
 from ssimjax.ops.similarity import centred_squared_distance as centred_squared_distance
 from ssimjax.ops.similarity import contrast as contrast

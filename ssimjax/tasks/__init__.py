@@ -23,3 +23,10 @@ from ssimjax.tasks.run import Run as Run
 from ssimjax.tasks.run import load as load
 from ssimjax.tasks.run import train as train
 from ssimjax.tasks.scores import image_scores as image_scores
+from ssimjax.tasks.super_resolution import SuperResolution as SuperResolution
+from ssimjax.tasks.super_resolution import degraded as degraded
+from ssimjax.tasks.super_resolution import luma as luma
+from ssimjax.tasks.upscaling import folder_scores as folder_scores
+from ssimjax.tasks.upscaling import load_upscaler as load_upscaler
+from ssimjax.tasks.upscaling import mean_scores as mean_scores
+from ssimjax.tasks.upscaling import upscaled as upscaled

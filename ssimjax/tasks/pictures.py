@@ -12,6 +12,7 @@ from ssimjax.tasks.autoencoding import reconstructions
 from ssimjax.tasks.learner import as_floats
 from ssimjax.tasks.reconstruction import Reconstruction
 from ssimjax.tasks.run import Run
+from ssimjax.tasks.super_resolution import SuperResolution, degraded, luma
 from ssimjax.training import Row
 
 
@@ -28,14 +29,21 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
       The PNG files: `training-curves.png`; of classifiers also
       `NAME-first-layer-kernels.png` and `NAME-ssim-kernels.png` where a network has
       such layers; of autoencoders `reconstructions.png`, and `NAME-samples.png` where
-      there is a prior.
+      there is a prior; of super-resolution `enlarged.png` and
+      `NAME-first-layer-kernels.png`.
     """
     folder = epath.Path(folder)
     curves = folder / "training-curves.png"
     if isinstance(next(iter(runs.values())).task, Reconstruction):
         return _draw_autoencoders(runs, folder, curves)
-    figures.training_curves({n: run.history for n, run in runs.items()}, curves)
+    histories = {name: run.history for name, run in runs.items()}
     paths = [curves]
+    if isinstance(next(iter(runs.values())).task, SuperResolution):
+        scores = {"psnr": "PSNR (dB), test", "ssim": "SSIM, test"}
+        figures.score_curves(histories, curves, scores=scores)
+        paths.append(_draw_enlarged(runs, folder / "enlarged.png"))
+    else:
+        figures.training_curves(histories, curves)
     for name, run in runs.items():
         for layer, filters in run.task.kernels(run.states()[0]).items():
             path = folder / f"{name}-{layer}-kernels.png"
@@ -48,6 +56,20 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
             )
             paths.append(path)
     return paths
+
+
+def _draw_enlarged(runs: Mapping[str, Run], path: epath.Path) -> epath.Path:
+    """Test patches, what is left of them, and what networks make of that."""
+    first = next(iter(runs.values()))
+    test = first.dataset.test.images
+    chosen = np.linspace(0, len(test) - 1, min(8, len(test))).astype(int)
+    true = luma(as_floats(jnp.asarray(test[chosen])))
+    enlarged = degraded(true, first.task.factor)
+    rows = {"original": true, "bicubic": enlarged}
+    for name, run in runs.items():
+        rows[name] = run.task.sharpen(run.states()[0], enlarged)
+    figures.comparison({n: np.asarray(images) for n, images in rows.items()}, path)
+    return path
 
 
 def _draw_autoencoders(

@@ -14,11 +14,12 @@ from etils import epath
 from ssimjax import training
 from ssimjax.data import Dataset, checked_dataset, open_dataset
 from ssimjax.tables import parameter_table
-from ssimjax.tasks import classification, reconstruction
+from ssimjax.tasks import classification, reconstruction, super_resolution
 
 TASKS: dict[str, Callable[[ml_collections.ConfigDict, Dataset], Any]] = {
     "classification": classification.from_config,
     "reconstruction": reconstruction.from_config,
+    "super_resolution": super_resolution.from_config,
 }
 
 

@@ -28,8 +28,8 @@ def sgd(
       steps: number of steps of the run.
       momentum: in [0, 1).
       weight_decay: >= 0.
-      rate_factors: factors on the rate of the parameters of these names, such as
-        `{"filters": 300.0}`.
+      rate_factors: factors on the rate of the parameters, or of the modules, of these
+        names, such as `{"filters": 300.0}`.
 
     Returns:
       The optimiser.
@@ -48,20 +48,10 @@ def sgd(
     if not weight_decay >= 0:
         raise ValueError(f"weight_decay must be >= 0, got {weight_decay}")
     rates = _rates(rate, schedule, steps)
-    factors = dict(rate_factors or {})
-
-    def names(parameters: Any) -> Any:
-        def name(path: tuple[Any, ...], _: Any) -> str:
-            key = path[-1].key
-            return key if key in factors else "others"
-
-        return jax.tree_util.tree_map_with_path(name, parameters)
-
-    scales = {key: optax.scale(factor) for key, factor in factors.items()}
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
         optax.sgd(rates, momentum),
-        optax.partition({"others": optax.identity(), **scales}, names),
+        _scaled(rate_factors or {}),
     )
 
 
@@ -72,6 +62,7 @@ def adam(
     steps: int,
     b1: float = 0.9,
     b2: float = 0.999,
+    rate_factors: Mapping[str, float] | None = None,
 ) -> optax.GradientTransformation:
     """Adam, with the rate of `sgd`.
 
@@ -81,6 +72,7 @@ def adam(
       steps: number of steps of the run.
       b1: decay of the mean gradient, in [0, 1).
       b2: decay of the mean squared gradient, in [0, 1).
+      rate_factors: as in `sgd`.
 
     Returns:
       The optimiser.
@@ -97,7 +89,24 @@ def adam(
     """
     _check_momentum("b1", b1)
     _check_momentum("b2", b2)
-    return optax.adam(_rates(rate, schedule, steps), b1, b2)
+    return optax.chain(
+        optax.adam(_rates(rate, schedule, steps), b1, b2), _scaled(rate_factors or {})
+    )
+
+
+def _scaled(factors: Mapping[str, float]) -> optax.GradientTransformation:
+    """Factors on the updates of what bears a name, or lies in what bears it."""
+    if not factors:
+        return optax.identity()
+
+    def names(parameters: Any) -> Any:
+        def name(path: tuple[Any, ...], _: Any) -> str:
+            return next((p.key for p in path if p.key in factors), "others")
+
+        return jax.tree_util.tree_map_with_path(name, parameters)
+
+    scales = {key: optax.scale(factor) for key, factor in factors.items()}
+    return optax.partition({"others": optax.identity(), **scales}, names)
 
 
 def _rates(rate: float, schedule: Schedule, steps: int) -> optax.ScalarOrSchedule:

@@ -1,0 +1,25 @@
+"""Table 2: SRCNN 9-5-5 at x4, trained on MSE, MAE or MS-SSIM.
+
+    python -m experiments.train \
+        --config=configs/snell2017/super_resolution.py:ms_ssim \
+        --config.data.source=patches --config.data.data_dir=DATA \
+        --config.data.train_split=T91 --config.data.test_split=Set5 \
+        --workdir=runs/sr-ms-ssim
+    python -m experiments.super_resolve --workdir=runs/sr-ms-ssim \
+        --evaluate=DATA/Set5,DATA/Set14,DATA/BSDS200
+
+where DATA holds the folders of image files. Without the keys of `data`, it trains on
+photographs that come with scikit-image. Arguments as in `stl10`.
+"""
+
+import ml_collections
+
+from configs import super_resolution
+from configs.snell2017 import stl10
+
+
+def get_config(loss: str = "ms_ssim") -> ml_collections.ConfigDict:
+    """The config; `loss` is one of `stl10.LOSSES`."""
+    config = super_resolution.defaults()
+    stl10.choose_loss(config, loss)
+    return config
