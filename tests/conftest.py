@@ -17,6 +17,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_programs():
+    """Compiled programs of a file are dropped: a worker would hold thousands."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def own_errors():
     """Lets our own messages through, which the type checks of the tests precede."""

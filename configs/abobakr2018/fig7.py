@@ -4,7 +4,9 @@
         --workdir=runs/fig7-without-relu
 
 Arguments: `with_relu`, `without_relu`. Published, in per cent on validation after up to
-500 epochs: 77.82 with, 76.04 without.
+500 epochs: 77.82 with, 76.04 without. Measured after three epochs on a JPEG copy of
+CIFAR-10, three seeds: 64.6 with, 65.7 without; two CPU cores, four minutes a network
+and seed.
 """
 
 import ml_collections

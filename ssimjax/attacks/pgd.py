@@ -65,6 +65,7 @@ def pgd(
       ValueError: if an argument is out of its range.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> two = lambda x: jnp.stack([x.mean((1, 2, 3)), 0 * x[:, 0, 0, 0] + 0.4], -1)
       >>> image = jnp.full((1, 2, 2, 1), 0.5)
       >>> found = pgd(

@@ -194,6 +194,6 @@ def test_benchmark_prints_ratios(tmp_path):
 def test_reproduce_asks_for_what_it_knows():
     failed = run("reproduce", "abobakr2019")
     assert failed.returncode == 1
-    assert "the first argument must be one of ['abobakr2018']" in failed.stderr
+    assert "the first argument must be one of ['abobakr2018', " in failed.stderr
     failed = run("reproduce", "abobakr2018", "fig99")
     assert "tables must be of table1, fig6" in failed.stderr
