@@ -5,8 +5,8 @@
     python -m experiments.reproduce lu2019 table1 --override="model.widths=(16,32,64)"
 
 Papers and their tables: abobakr2018: table1, fig6, fig7, fig9, table2, fig10, noise;
-lu2019: table1, balance, samples, levels; snell2017: stl10, yale_b; all tables of the
-paper if none is named.
+lu2019: table1, balance, samples, levels; snell2017: stl10, yale_b, super_resolution;
+all tables of the paper if none is named.
 Networks that are trained already are taken from the folder. `--fast` takes patches of
 photographs instead of the paper's data, two seeds and few steps.
 """
@@ -43,6 +43,12 @@ _OVERRIDE = flags.DEFINE_multi_string(
     "override", [], 'A key of every config, as in "model.widths=(16, 32, 64)".'
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS data sets.")
+_IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "Folder of T91, Set5, Set14 and BSDS200, folders of image files, for "
+    "super-resolution; without it, it is trained and judged on photographs.",
+)
 
 # In steps of 1/255.
 _EPSILONS = (0, 1, 2, 4, 8, 16, 32, 64)
@@ -119,6 +125,10 @@ def _changed(config: ml_collections.ConfigDict) -> None:
     """What the flags say about data and other keys."""
     if _FAST.value:
         _shrink(config)
+    elif config.task == "super_resolution":
+        if _IMAGES.value is not None:
+            config.data.source, config.data.data_dir = "patches", _IMAGES.value
+            config.data.train_split, config.data.test_split = "T91", "Set5"
     else:
         copies = dict(_pair("copies", copy) for copy in _COPIES.value)
         config.data.name = copies.get(config.data.name, config.data.name)
@@ -147,7 +157,9 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     config.data.source = "photographs"
     config.data.color = not config.data.gray
     config.data.train_count, config.data.test_count = 1000, 400
-    if config.task == "reconstruction":
+    if config.task == "super_resolution":
+        config.data.test_count = 40
+    elif config.task == "reconstruction":
         config.data.size = 32
         config.data.train_count, config.data.test_count = 400, 100
         config.model.widths = (8, 16, 32)

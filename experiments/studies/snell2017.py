@@ -1,16 +1,28 @@
-"""Snell et al. 2017, learning with MS-SSIM: autoencoders, and probes of their codes."""
+"""Snell et al. 2017, MS-SSIM as loss: autoencoders, their codes, super-resolution."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
-from configs.snell2017 import stl10, yale_b
-from experiments.studies.autoencoders import about, compared, score_cells
-from experiments.studies.settings import Settings
+from configs.snell2017 import stl10, super_resolution, yale_b
+from experiments.studies.autoencoders import SHOWN, about, compared, score_cells
+from experiments.studies.settings import Settings, difference
+from ssimjax import figures
 from ssimjax.data import TFDS
 from ssimjax.tables import markdown_table, with_deviation
-from ssimjax.tasks import Run, codes, probe, reconstruction_scores
+from ssimjax.tasks import (
+    Run,
+    codes,
+    folder_scores,
+    mean_scores,
+    probe,
+    reconstruction_scores,
+)
+from ssimjax.tasks.super_resolution import degraded, luma
 
 __all__ = ["PUBLISHED", "TABLES", "Settings"]
 
@@ -20,7 +32,28 @@ PUBLISHED = {
         "mse": (5.60, 277.46, 51.46),
         "mae": (5.60, 325.19, 50.23),
         "ms_ssim": (3.53, 234.32, 35.60),
-    }
+    },
+    # PSNR in dB and SSIM at x4; BSDS200 are the same photographs as BSD200, as JPEG.
+    "super_resolution": {
+        "Set5": {
+            "bicubic": (28.44, 0.8097),
+            "mse": (30.52, 0.8621),
+            "mae": (29.57, 0.8350),
+            "ms_ssim": (30.35, 0.8681),
+        },
+        "Set14": {
+            "bicubic": (26.01, 0.7018),
+            "mse": (27.53, 0.7512),
+            "mae": (26.82, 0.7310),
+            "ms_ssim": (27.47, 0.7610),
+        },
+        "BSDS200": {
+            "bicubic": (25.92, 0.6952),
+            "mse": (26.87, 0.7378),
+            "mae": (26.47, 0.7220),
+            "ms_ssim": (26.84, 0.7484),
+        },
+    },
 }
 _ANGLES = ("azimuth", "elevation")
 
@@ -96,16 +129,113 @@ def _yale_b(settings: Settings) -> str:
     )
 
 
-TABLES: dict[str, Callable[[Settings], str]] = {"stl10": _stl10, "yale_b": _yale_b}
+def _super_resolution(settings: Settings) -> str:
+    runs = _runs(
+        "super_resolution",
+        super_resolution.get_config,
+        settings,
+        losses=("mse", "mae", "ms_ssim"),
+    )
+    run = runs["mse"]
+    lines, sentences = [], []
+    for images, rows in _upscaling_scores(runs).items():
+        published = PUBLISHED["super_resolution"].get(images, {})
+        for method, row in rows.items():
+            known = published.get(method)
+            lines.append(
+                {
+                    "images": images,
+                    "method": method,
+                    "published": f"{known[0]:.2f}, {known[1]:.4f}" if known else "-",
+                    "PSNR (dB)": with_deviation(row, "psnr", digits=2),
+                    "SSIM": with_deviation(row, "ssim", digits=4),
+                }
+            )
+        for score, digits in (("psnr", 2), ("ssim", 4)):
+            if f"{score}_each" in rows["ms_ssim"]:
+                names = ("ms_ssim", "mse")
+                each = [rows[name][f"{score}_each"] for name in names]
+                unit = f"{'dB' if score == 'psnr' else 'in SSIM'} on {images}"
+                sentences.append(difference(names, *each, unit=unit, digits=digits))
+    config = run.config
+    return "\n\n".join(
+        [
+            f"## Table 2: super-resolution at x{config.resolution.factor}",
+            "Luma, Y of BT.601, against bicubic enlargement with antialiasing; "
+            "published: PSNR in dB and SSIM.",
+            markdown_table(lines),
+            f"Means over images, ± the standard deviation over {settings.seeds} seeds.",
+            "\n".join(f"- {sentence}" for sentence in sentences),
+            f"{run.dataset.description}: {len(run.dataset.train):,} squares of "
+            f"{run.dataset.train.images.shape[1]} pixels, of which the loss sees "
+            f"{config.resolution.patch}; {run.history[-1]['step']:,} steps of "
+            f"{config.training.batch_size}, Adam at {config.optimizer.rate:g}. "
+            f"{jax.default_backend().upper()}, jax {jax.__version__}.",
+            *_upscaling_pictures(runs, settings),
+        ]
+    )
+
+
+TABLES: dict[str, Callable[[Settings], str]] = {
+    "stl10": _stl10,
+    "yale_b": _yale_b,
+    "super_resolution": _super_resolution,
+}
+
+
+def _upscaling_scores(
+    runs: Mapping[str, Run],
+) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """PSNR and SSIM by images and method."""
+    data = next(iter(runs.values())).config.data
+    if data.source != "patches":
+        # No folders of whole images: squares of held-out ones.
+        last = {loss: run.summary["test"] for loss, run in runs.items()}
+        given = next(iter(last.values()))
+        rows: dict[str, Mapping[str, Any]] = {
+            "bicubic": {score: given[f"bicubic_{score}"] for score in ("psnr", "ssim")}
+        }
+        rows |= last
+        return {"held-out squares": rows}
+    factor = next(iter(runs.values())).task.factor
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for images in PUBLISHED["super_resolution"]:
+        folder = epath.Path(data.data_dir) / images
+        if folder.exists():
+            means = mean_scores(folder_scores(folder, factor=factor, runs=runs))
+            found[images] = {row["method"]: row for row in means}
+    return found
+
+
+def _upscaling_pictures(runs: Mapping[str, Run], settings: Settings) -> Sequence[str]:
+    run = next(iter(runs.values()))
+    test = run.dataset.test.images
+    chosen = test[np.linspace(0, len(test) - 1, SHOWN).astype(int)]
+    true = luma(jnp.asarray(chosen) / 255.0)
+    enlarged = degraded(true, run.task.factor)
+    rows = {"original": true, "bicubic": enlarged} | {
+        loss: run.task.sharpen(run.states()[0], enlarged) for loss, run in runs.items()
+    }
+    shown, curves = "super_resolution.png", "super_resolution-curves.png"
+    figures.comparison(
+        {name: np.asarray(row) for name, row in rows.items()}, settings.pictures / shown
+    )
+    figures.score_curves(
+        {loss: run.history for loss, run in runs.items()},
+        settings.pictures / curves,
+        scores={"psnr": "PSNR (dB), test", "ssim": "SSIM, test"},
+    )
+    return settings.picture(shown), settings.picture(curves)
 
 
 def _runs(
-    name: str, get_config: Callable[[str], Any], settings: Settings
+    name: str,
+    get_config: Callable[[str], Any],
+    settings: Settings,
+    *,
+    losses: Sequence[str] = stl10.LOSSES,
 ) -> dict[str, Run]:
-    return {
-        loss: settings.train(f"{name}-{loss}", get_config(loss))
-        for loss in stl10.LOSSES
-    }
+    return {loss: settings.train(f"{name}-{loss}", get_config(loss)) for loss in losses}
 
 
 def _spread(values: np.ndarray) -> str:

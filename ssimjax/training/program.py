@@ -82,7 +82,13 @@ class Program:
 
     def initial_state(self) -> Any:
         """The state before the first step, on the devices."""
-        return jax.jit(self._start, out_shardings=self._state_sharding)(self._keys)
+        # Every array that is drawn has all rounds of threefry in it. LLVM takes 5 to 10
+        # seconds to optimise them for CPUs, and 1 to 2 not to, with equal numbers.
+        options = {"xla_backend_optimization_level": 1} if self._on_cpu else None
+        start = jax.jit(
+            self._start, out_shardings=self._state_sharding, compiler_options=options
+        )
+        return start(self._keys)
 
     def replicated(self, state: Any) -> Any:
         """A state of which every device holds all; all processes call it together."""

@@ -1,29 +1,85 @@
 """The whole study, made as small as it can be."""
 
+import dataclasses
+
+import PIL.Image
 import pytest
+import skimage.data
 from etils import epath
 
 from experiments.studies import snell2017
 from tests.experiments.studies.test_lu2019 import smallest
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("table", snell2017.TABLES)
-def test_every_table_has_its_numbers_and_pictures(table, tmp_path):
+def small(config):
+    if config.task == "reconstruction":
+        smallest(config)
+        return
+    config.data.train_count, config.data.test_count = 32, 20
+    config.model.widths = (4, 4)
+    config.training.batch_size = 8
+    config.training.eval_batch_size = 24
+    config.training.visualise = False
+
+
+@pytest.fixture
+def settings(tmp_path):
     (tmp_path / "snell2017").mkdir()
-    settings = snell2017.Settings(
+    return snell2017.Settings(
         workdir=epath.Path(tmp_path),
         pictures=epath.Path(tmp_path / "snell2017"),
         seeds=2,
         epochs=0.4,
-        change=smallest,
+        change=small,
     )
-    text = snell2017.TABLES[table](settings)
-    assert text.startswith("## ") and "nan" not in text
-    for row in snell2017.PUBLISHED.get(table, {}).values():
-        assert ", ".join(map(str, row)) in text
-    pictures = [part.split(")")[0] for part in text.split("](")[1:]]
-    assert len(pictures) == 3
-    for picture in pictures:
+
+
+def check(text, settings, *, pictures):
+    assert text.startswith("## ") and "nan" not in text and " ± " in text
+    drawn = [part.split(")")[0] for part in text.split("](")[1:]]
+    assert len(drawn) == pictures
+    for picture in drawn:
         file = settings.pictures.parent / picture
         assert file.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_autoencoders_of_photographs(settings):
+    check(snell2017.TABLES["stl10"](settings), settings, pictures=3)
+
+
+@pytest.mark.slow
+def test_probes_beside_what_was_published(settings):
+    text = snell2017.TABLES["yale_b"](settings)
+    check(text, settings, pictures=3)
+    for row in snell2017.PUBLISHED["yale_b"].values():
+        assert ", ".join(map(str, row)) in text
+
+
+@pytest.mark.slow
+def test_super_resolution_of_squares(settings):
+    text = snell2017.TABLES["super_resolution"](settings)
+    check(text, settings, pictures=2)
+    assert "| held-out squares | bicubic |" in text
+
+
+@pytest.mark.slow
+def test_super_resolution_of_folders_beside_what_was_published(settings, tmp_path):
+    for folder, images in {"T91": ("coffee",), "Set14": ("chelsea", "rocket")}.items():
+        (tmp_path / folder).mkdir()
+        for name in images:
+            pixels = getattr(skimage.data, name)()[:120, :120]
+            PIL.Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+
+    def change(config):
+        small(config)
+        config.data.source, config.data.data_dir = "patches", str(tmp_path)
+        config.data.train_split, config.data.test_split = "T91", "Set14"
+
+    settings = dataclasses.replace(settings, change=change)
+    text = snell2017.TABLES["super_resolution"](settings)
+    check(text, settings, pictures=2)
+    rows = [line for line in text.splitlines() if line.startswith("| Set14 |")]
+    assert len(rows) == 4
+    assert "26.01, 0.7018" in rows[0] and "27.47, 0.7610" in text
+    assert "Set5" not in text
