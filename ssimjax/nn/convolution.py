@@ -34,7 +34,7 @@ def convolve(
       strides: as in `jax.lax.conv_general_dilated`.
       padding: likewise.
       precision: likewise.
-      **options: likewise.
+      **options: likewise; `dimension_numbers` are those of the shapes here.
 
     Returns:
       The convolution, the same up to rounding.
@@ -60,6 +60,7 @@ def convolve(
                     x.shape[1:3], kernel.shape[:2], strides, padding
                 )
             return correlate(x, kernel, padding=padding, precision=precision)
+    options["dimension_numbers"] = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
         x, kernel, strides, padding, precision=precision, **options
     )

@@ -8,9 +8,14 @@ from flax import nnx
 from ssimjax.nn import Autoencoder, UpsampleConv, VariationalAutoencoder
 
 
-@pytest.mark.parametrize("size", [1, 3, 5, 7])
+@pytest.mark.parametrize(
+    ("size", "backend"), [(1, "cpu"), (3, "cpu"), (5, "cpu"), (7, "cpu"), (5, "gpu")]
+)
 @pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
-def test_upsampling_is_the_convolution_of_enlarged_maps(upsampling, size):
+def test_upsampling_is_the_convolution_of_enlarged_maps(
+    upsampling, size, backend, monkeypatch
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     layer = UpsampleConv(3, 4, size, upsampling=upsampling, rngs=nnx.Rngs(0))
     layer.bias[...] = jnp.arange(4.0)
     x = jax.random.normal(jax.random.key(1), (2, 5, 6, 3))
