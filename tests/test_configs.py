@@ -9,7 +9,7 @@ from configs.lu2019 import table1 as lu
 from configs.snell2017 import stl10, yale_b
 from configs.snell2017 import super_resolution as srcnn
 from ssimjax.data import Arrays, Dataset
-from ssimjax.tasks import reconstruction, super_resolution, train
+from ssimjax.tasks import classification, reconstruction, super_resolution, train
 
 PAPER = [table1, fig6, table2]
 CONFIGS = [
@@ -34,6 +34,36 @@ def test_every_config_runs_two_steps(module, network):
     assert np.isfinite(run.summary["test"]["loss"])
 
 
+@pytest.fixture
+def gpu(monkeypatch):
+    """Several functions have a form of their own on CPUs, which other tests run."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    yield
+    jax.clear_caches()
+
+
+def traced(task, images):
+    """Shapes of the state before and after a step, which computes nothing."""
+    key = jax.random.key(0)
+    batch = {"image": images, "label": np.zeros(len(images), int)}
+    state = jax.eval_shape(task.init, key)
+    after, metrics = jax.eval_shape(task.train_step, key, state, batch)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    assert metrics["loss"].shape == ()
+    return state.params
+
+
+@pytest.mark.parametrize("network", ["ssim", "conv"])
+@pytest.mark.parametrize("module", [table1, fig6])
+@pytest.mark.usefixtures("gpu")
+def test_classifiers_can_be_traced(module, network):
+    config = module.get_config(network)
+    images = np.zeros((8, 32, 32, 3), np.uint8)
+    arrays = Arrays(images, np.arange(8))
+    data = Dataset(arrays, arrays, tuple("abcdefgh"), "noise")
+    traced(classification.from_config(config, data), images)
+
+
 AUTOENCODERS = [
     *((lu, f"{m}-{loss}", (64, 64, 3)) for m in lu.MODELS for loss in lu.LOSSES),
     *((stl10, loss, (96, 96, 1)) for loss in stl10.LOSSES),
@@ -42,34 +72,26 @@ AUTOENCODERS = [
 
 
 @pytest.mark.parametrize(("module", "cell", "shape"), AUTOENCODERS)
+@pytest.mark.usefixtures("gpu")
 def test_every_autoencoder_can_be_traced(module, cell, shape):
     config = module.get_config(cell)
     images = np.zeros((8, *shape), np.uint8)
     arrays = Arrays(images, np.zeros(8, int))
     task = reconstruction.from_config(config, Dataset(arrays, arrays, ("a",), "noise"))
-    key = jax.random.key(0)
-    batch = {"image": images, "label": arrays.labels}
-    state = jax.eval_shape(task.init, key)
-    after, metrics = jax.eval_shape(task.train_step, key, state, batch)
-    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
-    assert metrics["loss"].shape == ()
-    assert state.params["decoder"]["dense"]["kernel"].shape[0] == config.model.code
+    params = traced(task, images)
+    assert params["decoder"]["dense"]["kernel"].shape[0] == config.model.code
 
 
 @pytest.mark.parametrize("loss", srcnn.stl10.LOSSES)
+@pytest.mark.usefixtures("gpu")
 def test_every_super_resolution_can_be_traced(loss):
     config = srcnn.get_config(loss)
     images = np.zeros((8, config.data.size, config.data.size, 3), np.uint8)
     arrays = Arrays(images, np.zeros(8, int))
     data = Dataset(arrays, arrays, ("image",), "noise")
     task = super_resolution.from_config(config, data)
-    key = jax.random.key(0)
-    batch = {"image": images, "label": arrays.labels}
-    state = jax.eval_shape(task.init, key)
-    after, metrics = jax.eval_shape(task.train_step, key, state, batch)
-    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
-    assert metrics["loss"].shape == ()
-    assert state.params["features"]["kernel"].shape == (9, 9, 1, 64)
+    params = traced(task, images)
+    assert params["features"]["kernel"].shape == (9, 9, 1, 64)
 
 
 def test_unknown_super_resolution():
