@@ -36,6 +36,7 @@ def small_config(**changes):
             "resolution.patch": 18,
             "model.widths": (8, 4),
             "model.sizes": (5, 3, 3),
+            "optimizer.rate": 3e-3,
             "training.epochs": 50.0,
             "training.batch_size": 16,
             "training.eval_batch_size": 16,
