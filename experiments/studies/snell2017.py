@@ -158,6 +158,8 @@ def _super_resolution(settings: Settings) -> str:
                 unit = f"{'dB' if score == 'psnr' else 'in SSIM'} on {images}"
                 sentences.append(difference(names, *each, unit=unit, digits=digits))
     config = run.config
+    # Where the folders lie is of no interest to readers of the page.
+    description = run.dataset.description.replace(f"{config.data.data_dir}/", "")
     return "\n\n".join(
         [
             f"## Table 2: super-resolution at x{config.resolution.factor}",
@@ -166,7 +168,7 @@ def _super_resolution(settings: Settings) -> str:
             markdown_table(lines),
             f"Means over images, ± the standard deviation over {settings.seeds} seeds.",
             "\n".join(f"- {sentence}" for sentence in sentences),
-            f"{run.dataset.description}: {len(run.dataset.train):,} squares of "
+            f"{description}: {len(run.dataset.train):,} squares of "
             f"{run.dataset.train.images.shape[1]} pixels, of which the loss sees "
             f"{config.resolution.patch}; {run.history[-1]['step']:,} steps of "
             f"{config.training.batch_size}, Adam at {config.optimizer.rate:g}. "
