@@ -37,6 +37,7 @@ def test_every_config_runs_two_steps(module, network):
 @pytest.fixture
 def gpu(monkeypatch):
     """Several functions have a form of their own on CPUs, which other tests run."""
+    jax.clear_caches()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     yield
     jax.clear_caches()

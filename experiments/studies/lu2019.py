@@ -105,11 +105,7 @@ def _balance(settings: Settings) -> str:
                     }
                 )
             best = min(distances, key=lambda weight: distances[weight])
-            used = table1.WEIGHTS[regulariser][loss]
-            sentences.append(
-                f"- `{model}` on `{loss}`: nearest samples at {best:g}; the config has "
-                f"{used:g}."
-            )
+            sentences.append(f"- `{model}` on `{loss}`: nearest samples at {best:g}.")
     assert run is not None
     return "\n\n".join(
         [

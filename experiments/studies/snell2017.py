@@ -17,12 +17,14 @@ from ssimjax.tables import markdown_table, with_deviation
 from ssimjax.tasks import (
     Run,
     codes,
+    degraded,
     folder_scores,
+    luma,
     mean_scores,
     probe,
     reconstruction_scores,
 )
-from ssimjax.tasks.super_resolution import degraded, luma
+from ssimjax.tasks.learner import as_floats
 
 __all__ = ["PUBLISHED", "TABLES", "Settings"]
 
@@ -213,7 +215,7 @@ def _upscaling_pictures(runs: Mapping[str, Run], settings: Settings) -> Sequence
     run = next(iter(runs.values()))
     test = run.dataset.test.images
     chosen = test[np.linspace(0, len(test) - 1, SHOWN).astype(int)]
-    true = luma(jnp.asarray(chosen) / 255.0)
+    true = luma(as_floats(jnp.asarray(chosen)))
     enlarged = degraded(true, run.task.factor)
     rows = {"original": true, "bicubic": enlarged} | {
         loss: run.task.sharpen(run.states()[0], enlarged) for loss, run in runs.items()
