@@ -32,6 +32,10 @@ from ssimjax.ops.moments import image_moments as image_moments
 from ssimjax.ops.multiscale import MS_SSIM_WEIGHTS as MS_SSIM_WEIGHTS
 from ssimjax.ops.multiscale import ms_ssim as ms_ssim
 from ssimjax.ops.multiscale import ms_ssim_map as ms_ssim_map
+from ssimjax.ops.neighbours import Neighbours as Neighbours
+from ssimjax.ops.neighbours import PrecisionRecall as PrecisionRecall
+from ssimjax.ops.neighbours import nearest as nearest
+from ssimjax.ops.neighbours import precision_recall as precision_recall
 from ssimjax.ops.patches import patch_moments as patch_moments
 from ssimjax.ops.psnr import psnr as psnr
 from ssimjax.ops.resampling import resize_bicubic as resize_bicubic

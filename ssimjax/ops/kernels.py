@@ -269,7 +269,7 @@ def rbf_kernel(
       Li et al. 2015, Generative moment matching networks, Section 2.
     """
     _check_positive("bandwidths", bandwidths)
-    squares, _ = _squared_euclidean(x, y)
+    squares, _ = squared_euclidean(x, y)
     return _total(jnp.exp(-squares / (2 * sigma**2)) for sigma in bandwidths)
 
 
@@ -310,7 +310,7 @@ def imq_kernel(
     """
     _check_positive("sigma", [sigma])
     _check_positive("scales", scales)
-    squares, elements = _squared_euclidean(x, y)
+    squares, elements = squared_euclidean(x, y)
     constants = [2 * elements * sigma**2 * scale for scale in scales]
     return _total(constant / (constant + squares) for constant in constants)
 
@@ -340,7 +340,7 @@ def _check_sets(x: Images, y: Images) -> tuple[Array, Array]:
     return x, y
 
 
-def _squared_euclidean(x: Images, y: Images) -> tuple[Float[Array, "n m"], int]:
+def squared_euclidean(x: Images, y: Images) -> tuple[Float[Array, "n m"], int]:
     """‖x_i - y_j‖² >= 0, and the number of elements."""
     x, y = vectors(x, y)
     # Rounding grows with the norms, and distances do not change with the origin.
