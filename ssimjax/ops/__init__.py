@@ -56,6 +56,8 @@ from ssimjax.ops.ssim import Components as Components
 from ssimjax.ops.ssim import ssim as ssim
 from ssimjax.ops.ssim import ssim_components as ssim_components
 from ssimjax.ops.ssim import ssim_map as ssim_map
+from ssimjax.ops.two_sample import TwoSampleTest as TwoSampleTest
+from ssimjax.ops.two_sample import permutation_test as permutation_test
 from ssimjax.ops.windows import Window as Window
 from ssimjax.ops.windows import gaussian_window as gaussian_window
 from ssimjax.ops.windows import local_mean as local_mean
