@@ -98,6 +98,48 @@ def test_centred_blocks_have_the_distance_of_equation_1(float64):
     np.testing.assert_allclose(np.diagonal(shifted), 0.0)
 
 
+def largest_excess(distances):
+    """max of d(a, c) - d(a, b) - d(b, c) over all triples; a metric has none > 0."""
+    d = np.asarray(distances)
+    return (d[:, None] - d[..., None] - d[None]).max()
+
+
+def blocks_of_many_scales(count=40):
+    """Blocks [count, 4, 4, 1]: random, multiples of few, on few lines, and flat."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(count, 16)) * 10.0 ** rng.uniform(-3, 1, (count, 1))
+    x[10:20] = x[:1] * np.linspace(-2, 2, 10)[:, None]
+    x[20:30] = x[1] + (x[2] - x[1]) * np.linspace(0, 1, 10)[:, None]
+    x[30] = 0.5
+    return x.reshape(-1, 4, 4, 1)
+
+
+@pytest.mark.parametrize("form", ["centred", "uncentred"])
+def test_the_distance_obeys_the_triangle_inequality(form, float64):
+    # One window of the whole block: the 64000 triples are those of √(1 - cs) itself.
+    x = blocks_of_many_scales()
+    options = {"data_range": 1.0, "window": WINDOW}
+    distances = ssim_distance_matrix(x, x, form=form, **options)
+    assert largest_excess(distances) < 1e-12
+    single = np.float32(x)
+    assert largest_excess(
+        ssim_distance_matrix(single, single, form=form, **options)
+    ) < (1e-6)
+    # Neither its square does, nor what is usually minimised.
+    assert largest_excess(distances**2) > 0.1
+
+
+def test_one_minus_ssim_violates_the_triangle_inequality(float64):
+    options = {"data_range": 1.0, "window": WINDOW, "form": "product"}
+    x = blocks_of_many_scales()
+    assert largest_excess(1 - ssim_kernel(x, x, **options)) > 0.1
+    # Grey levels: 0.4 and 0.6 are nearly twice as far apart as by way of 0.5.
+    grey = np.broadcast_to([[[[0.4]]], [[[0.5]]], [[[0.6]]]], (3, 4, 4, 1))
+    errors = 1 - ssim_kernel(grey, grey, **options)
+    np.testing.assert_allclose(errors[0, 2], 0.04 / (0.52 + 1e-4), rtol=1e-9)
+    assert errors[0, 2] > 1.8 * (errors[0, 1] + errors[1, 2])
+
+
 def test_stride_takes_every_so_many_windows(float64):
     x, y = sets(shape=(12, 9, 2))
     options = {"data_range": 1.0, "window": uniform_window(3), "form": "product"}

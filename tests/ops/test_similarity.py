@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,3 +69,46 @@ def test_powers_equal_plain_ones_where_those_are_defined(exponent):
 def test_stabilisers_are_positive(name):
     with pytest.raises(ValueError, match=f"{name} must be > 0, got 0"):
         ops.similarity(random_moments(), **({"c1": C1, "c2": C2} | {name: 0.0}))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("side", "size"), [(1, 1), (9, 7)])
+def test_flat_images_cannot_be_told_apart_once_centred(side, size, dtype):
+    # A least-squares adversary pulls scalars, images of one pixel, to 0 and 1. Of a
+    # flat image the centred distance leaves nothing, and nothing is learnt.
+    window = ops.uniform_window(size)
+    # Means over more pixels than one are rounded.
+    bound = 0 if size == 1 else 1e-9
+
+    @jax.value_and_grad
+    def centred(x, y):
+        # Of the square: the root's own gradient is 0 at 0 whatever lies under it.
+        m = ops.image_moments(x, y, window)
+        return ops.centred_squared_distance(m, C2).sum()
+
+    @jax.value_and_grad
+    def centred_root(x, y):
+        return ops.ssim_distance(
+            x, y, data_range=1.0, form="centred", window=window, sample_covariance=False
+        ).sum()
+
+    @jax.value_and_grad
+    def uncentred(x, y):
+        return ops.squared_distance(ops.image_moments(x, y, window), C1, C2).sum()
+
+    with jax.enable_x64(dtype == "float64"):
+        x = jnp.full((3, side, side, 1), 1.0, dtype)
+        x = x * jnp.asarray([0.0, 0.3, 1.0], dtype)[:, None, None, None]
+        for target in (0.0, 0.7, 1.0):
+            y = jnp.full_like(x, target)
+            for function in (centred, centred_root):
+                value, gradient = function(x, y)
+                assert abs(value) <= bound and jnp.abs(gradient).max() <= bound
+            # With their means they are told apart, and each is pulled to its target.
+            value, gradient = uncentred(x, y)
+            assert value > 0.1
+            pull = gradient[:, side // 2, side // 2, 0]
+            np.testing.assert_array_equal(jnp.sign(pull), jnp.sign((x - y)[:, 0, 0, 0]))
+        # SSIM is the luminance alone.
+        m = ops.image_moments(x, x + 0.5, window)
+        chex.assert_trees_all_close(ops.similarity(m, C1, C2), ops.luminance(m, C1))
