@@ -6,7 +6,8 @@
 
 Papers and their tables: abobakr2018: table1, fig6, fig7, fig9, table2, fig10, noise;
 lu2019: table1, balance, samples, levels; snell2017: stl10, yale_b, super_resolution;
-all tables of the paper if none is named.
+ghojogh2020: gmmn, code_gmmn, gan, conditional, autoencoders, faces; all tables of the
+paper if none is named.
 Networks that are trained already are taken from the folder. `--fast` takes patches of
 photographs instead of the paper's data, two seeds and few steps.
 """
@@ -18,11 +19,12 @@ from absl import flags
 from etils import epath
 
 from experiments import command_line
-from experiments.studies import abobakr2018, lu2019, snell2017
+from experiments.studies import abobakr2018, ghojogh2020, lu2019, snell2017
 from experiments.studies.page import write_section
 
 STUDIES = {
     "abobakr2018": abobakr2018,
+    "ghojogh2020": ghojogh2020,
     "lu2019": lu2019,
     "snell2017": snell2017,
 }
@@ -159,11 +161,18 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     config.data.train_count, config.data.test_count = 1000, 400
     if config.task == "super_resolution":
         config.data.test_count = 40
-    elif config.task == "reconstruction":
+    elif config.task in ("reconstruction", "adversarial_autoencoder"):
         config.data.size = 32
         config.data.train_count, config.data.test_count = 400, 100
         config.model.widths = (8, 16, 32)
         config.training.batch_size = 24
+    elif config.task in ("adversarial", "moment_matching"):
+        config.data.train_count, config.data.test_count = 400, 100
+        config.training.batch_size = 40
+        if config.model.name == "convolutional":
+            config.model.widths = (8, 16, 32)
+        if config.task == "adversarial":
+            config.discriminator.widths = (8, 16, 32)
     elif config.augmentation.resized_crop is not None:
         config.data.size = 48
 

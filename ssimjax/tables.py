@@ -82,7 +82,7 @@ def summary_cells(summary: Mapping[str, Any]) -> dict[str, str]:
     if "top1" in summary["test"]:
         cells = {split: percent(summary[split], "top1") for split in ("train", "test")}
     else:
-        scores = {"ssim": 3, "ms_ssim": 3, "mse": 4, "psnr": 2}
+        scores = {"ssim": 3, "ms_ssim": 3, "mse": 4, "psnr": 2, "pixel_mmd": 4}
         cells = {
             name: with_deviation(summary["test"], name, digits=digits)
             for name, digits in scores.items()

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ _IMAGES, _EPSILON, _STEPS = 1000, 8 / 255, 50
 _L2_EPSILON = 0.5
 # Step over ε, as `pgd` has it.
 _PACE = 2.5 / _STEPS
+_SLOWLY = "foolbox, network not compiled (one timing)"
 
 
 def measure(*, repeats: int) -> Report:
@@ -52,7 +54,10 @@ def measure(*, repeats: int) -> Report:
         },
         "PGD-50, L2": {"ssimjax": lambda x: linf(x, epsilon=_L2_EPSILON, norm="l2")},
     }
-    theirs = _foolbox(model, labels)
+    # A network that is compiled is the best that a user of foolbox can do; without,
+    # as in its documentation, every operation is dispatched alone.
+    theirs = _foolbox(jax.jit(model), labels)
+    slowly = _foolbox(model, labels)
     rows, lines, chart = [], [], {}
     for name, attacks in ours.items():
         runs: dict[str, Callable[[], Any]] = {
@@ -69,6 +74,11 @@ def measure(*, repeats: int) -> Report:
             {n: lambda f=f: jax.block_until_ready(f()) for n, f in runs.items()},
             repeats=repeats,
         )
+        if theirs and name == "PGD-50":
+            start = time.perf_counter()
+            attacked = jax.block_until_ready(slowly[name](pixels))
+            seconds[_SLOWLY] = time.perf_counter() - start
+            right[_SLOWLY] = float(1 - is_fooled(model(attacked), labels).mean())
         rates = {library: _IMAGES / value for library, value in seconds.items()}
         row = {"attack": name, "images_per_second": rates, "accuracy": right}
         if theirs:
@@ -90,7 +100,8 @@ def measure(*, repeats: int) -> Report:
     clean = float(1 - is_fooled(model(pixels), labels).mean())
     notes = [
         f"Images per second; without attack {100 * clean:.1f} % are right. PGD stops "
-        "for each image when it is misclassified, but for 'every step'. foolbox also "
+        "for each image when it is misclassified, but for 'every step'. foolbox takes "
+        "its steps one by one, on a compiled network but where it says otherwise, and "
         "checks its result with the network."
     ]
     title = f"attacks on {_IMAGES} photographs of 32x32x3"

@@ -168,6 +168,25 @@ def image_rows(rows: Mapping[str, np.ndarray], path: epath.PathLike) -> None:
             panel.set_ylabel(name, rotation=0, ha="right", va="center")
 
 
+def image_grid(images: np.ndarray, path: epath.PathLike, *, columns: int) -> None:
+    """Many images, enlarged without smoothing, row by row.
+
+    Args:
+      images: `[n, h, w, 1 or 3]`. Pixels outside [0, 1] are drawn as its ends.
+      path: the PNG file to write.
+      columns: images of a row.
+    """
+    picture = tile(np.clip(np.asarray(images, np.float64), 0, 1), columns)
+    inches = min(1.0, 10.0 / columns)
+    height = inches * columns * picture.shape[0] / picture.shape[1]
+    with drawing(path, inches * columns, height) as figure:
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.imshow(
+            picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_axis_off()
+
+
 def _central(images: np.ndarray, side: int | None) -> np.ndarray:
     if side is None:
         return images

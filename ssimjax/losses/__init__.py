@@ -11,6 +11,7 @@ from ssimjax.losses.pixelwise import mae as mae
 from ssimjax.losses.pixelwise import mse as mse
 from ssimjax.losses.registry import by_name as by_name
 from ssimjax.losses.registry import loss as loss
+from ssimjax.losses.registry import window_of as window_of
 from ssimjax.losses.structural import lw_ssim as lw_ssim
 from ssimjax.losses.structural import ms_ssim as ms_ssim
 from ssimjax.losses.structural import ms_ssim_per_pixel as ms_ssim_per_pixel

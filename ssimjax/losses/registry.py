@@ -70,9 +70,9 @@ def by_name(
                 f"{_suggestion(argument, allowed)}"
             )
     if arguments.get("window") is not None:
-        arguments["window"] = _window(arguments["window"])
+        arguments["window"] = window_of(arguments["window"])
     if arguments.get("windows") is not None:
-        arguments["windows"] = tuple(_window(w) for w in arguments["windows"])
+        arguments["windows"] = tuple(window_of(w) for w in arguments["windows"])
     return functools.partial(function, data_range=data_range, **arguments)
 
 
@@ -82,7 +82,23 @@ def _suggestion(word: str, words: Mapping[str, Any] | set[str]) -> str:
     return f"{meant} There are {', '.join(sorted(words))}"
 
 
-def _window(description: Any) -> Window:
+def window_of(description: Any) -> Window:
+    """The window that a config describes.
+
+    Args:
+      description: a window, `{"gaussian": {"size": ..., "sigma": ...}}` or
+        `{"uniform": {"size": ...}}`.
+
+    Returns:
+      The window.
+
+    Raises:
+      ValueError: if it is none of them.
+
+    Example:
+      >>> window_of({"uniform": {"size": 2}}).sizes(2)
+      (2, 2)
+    """
     if isinstance(description, Window):
         return description
     items = list(description.items()) if hasattr(description, "items") else []

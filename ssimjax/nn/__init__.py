@@ -7,6 +7,9 @@ from ssimjax.nn.autoencoders import Encoder as Encoder
 from ssimjax.nn.autoencoders import VariationalAutoencoder as VariationalAutoencoder
 from ssimjax.nn.classifiers import QuickClassifier as QuickClassifier
 from ssimjax.nn.classifiers import ShallowClassifier as ShallowClassifier
+from ssimjax.nn.generative import MLP as MLP
+from ssimjax.nn.generative import DenseGenerator as DenseGenerator
+from ssimjax.nn.generative import Discriminator as Discriminator
 from ssimjax.nn.pooling import avg_pool as avg_pool
 from ssimjax.nn.pooling import max_pool as max_pool
 from ssimjax.nn.ssim_conv import SSIMConv as SSIMConv

@@ -115,6 +115,10 @@ class QuickClassifier(nnx.Module):
 
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b classes"]:
         """Logits of images in [0, 1]."""
+        return self.logits(self.embed(images))
+
+    def embed(self, images: Float[Array, "b h w c"]) -> Float[Array, "b hidden"]:
+        """The units before the logits, >= 0, of images in [0, 1]."""
         x = (images - self.pixel_mean) / self.pixel_std
         x = nnx.relu(max_pool(self.conv1(x)))
         x = avg_pool(nnx.relu(self.conv2(x)))
@@ -122,8 +126,7 @@ class QuickClassifier(nnx.Module):
             x = self.norm(x)
         x = self.output_gain * self.features(x)
         x = avg_pool(nnx.relu(x) if self.relu_after else x)
-        x = nnx.relu(self.dense(jnp.reshape(x, (x.shape[0], -1))))
-        return self.logits(x)
+        return nnx.relu(self.dense(jnp.reshape(x, (x.shape[0], -1))))
 
 
 class ShallowClassifier(nnx.Module):

@@ -20,6 +20,7 @@ from ssimjax.ops.features import polynomial_kernel as polynomial_kernel
 from ssimjax.ops.images import to_luma as to_luma
 from ssimjax.ops.information_weighted import iw_ssim as iw_ssim
 from ssimjax.ops.kernels import centred as centred
+from ssimjax.ops.kernels import energy_kernel as energy_kernel
 from ssimjax.ops.kernels import imq_kernel as imq_kernel
 from ssimjax.ops.kernels import rbf_kernel as rbf_kernel
 from ssimjax.ops.kernels import ssim_distance_matrix as ssim_distance_matrix

@@ -1,14 +1,22 @@
 """Studies: what is trained, how it is evaluated, and the run around it."""
 
 from ssimjax.tasks import regularisers as regularisers
+from ssimjax.tasks.adversarial import Adversarial as Adversarial
 from ssimjax.tasks.autoencoding import codes as codes
 from ssimjax.tasks.autoencoding import interpolations as interpolations
 from ssimjax.tasks.autoencoding import reconstruction_scores as reconstruction_scores
 from ssimjax.tasks.autoencoding import reconstructions as reconstructions
-from ssimjax.tasks.autoencoding import sample_distances as sample_distances
 from ssimjax.tasks.classification import Classification as Classification
 from ssimjax.tasks.diagnosis import diagnose as diagnose
 from ssimjax.tasks.diagnosis import examine as examine
+from ssimjax.tasks.generation import generation_scores as generation_scores
+from ssimjax.tasks.generation import latent_interpolations as latent_interpolations
+from ssimjax.tasks.generation import nearest_training_images as nearest_training_images
+from ssimjax.tasks.generation import sample_distances as sample_distances
+from ssimjax.tasks.generation import samples as samples
+from ssimjax.tasks.generation import set_scores as set_scores
+from ssimjax.tasks.generation import spread_images as spread_images
+from ssimjax.tasks.moment_matching import MomentMatching as MomentMatching
 from ssimjax.tasks.pictures import draw_attack as draw_attack
 from ssimjax.tasks.pictures import draw_corruptions as draw_corruptions
 from ssimjax.tasks.pictures import draw_training as draw_training

@@ -1,28 +1,18 @@
 """What a trained autoencoder makes: reconstructions, samples, and how good they are."""
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from ssimjax.data import Arrays
-from ssimjax.ops import (
-    frechet_distance,
-    kernel_distance,
-    mmd,
-    rbf_kernel,
-    ssim_kernel,
-)
+from ssimjax.tasks.generators import in_batches
 from ssimjax.tasks.learner import as_floats
 from ssimjax.tasks.run import Run
 from ssimjax.tasks.scores import image_scores
-from ssimjax.training import Row, named_key, with_spread
-
-Features = Callable[[Array], Array]
+from ssimjax.training import Row, with_spread
 
 
 def reconstructions(run: Run, images: Any, *, seed: int = 0) -> np.ndarray:
@@ -129,61 +119,6 @@ def interpolations(
     return np.asarray(images).reshape(len(first), steps, *first.shape[1:])
 
 
-def sample_distances(
-    run: Run,
-    *,
-    count: int = 500,
-    features: Mapping[str, Features] | None = None,
-    seed: int = 0,
-) -> Row:
-    """How far samples from the prior are from test images.
-
-    Args:
-      run: a trained variational or MMD autoencoder.
-      count: samples, and at most as many test images, spread evenly.
-      features: functions of images in [0, 1], `[n, h, w, c]`, to vectors, by name.
-      seed: of the samples.
-
-    Returns:
-      `rbf mmd`, unbiased squared MMD of pixels, Gaussian kernels of 0.5, 1 and 2 times
-      the median distance of two test images; `ssim mmd`, that of the SSIM kernel; for
-      each feature function `NAME frechet` and `NAME kernel`. Of several seeds the mean,
-      `_sd` and `_each`.
-
-    Raises:
-      ValueError: if there are fewer than two samples or test images.
-    """
-    real = jnp.asarray(as_floats(jnp.asarray(_spread(run.dataset.test, count))))
-    squares = ((real[:50, None] - real[None, -50:]) ** 2).sum((2, 3, 4))
-    median = float(jnp.sqrt(jnp.median(squares[squares > 0])))
-    kernels = {
-        "rbf mmd": functools.partial(
-            rbf_kernel, bandwidths=tuple(f * median for f in (0.5, 1.0, 2.0))
-        ),
-        "ssim mmd": functools.partial(ssim_kernel, data_range=1.0),
-    }
-    every: dict[str, list[float]] = {}
-    for number, state in enumerate(run.states()):
-        key = jax.random.fold_in(named_key(jax.random.key(seed), "samples"), number)
-        fake = run.task.sample(key, state, count)
-        found = {
-            n: mmd(real, fake, k, estimator="unbiased") for n, k in kernels.items()
-        }
-        for name, feature in (features or {}).items():
-            pair = feature(real), feature(fake)
-            found[f"{name} frechet"] = frechet_distance(*pair)
-            found[f"{name} kernel"] = kernel_distance(*pair)
-        for name, value in found.items():
-            every.setdefault(name, []).append(float(value))
-    alone = len(run.states()) == 1
-    return with_spread({n: v[0] if alone else np.array(v) for n, v in every.items()})
-
-
-def _spread(arrays: Arrays, count: int) -> Float[np.ndarray, "n h w c"]:
-    chosen = np.linspace(0, len(arrays) - 1, min(count, len(arrays))).astype(int)
-    return arrays.images[chosen]
-
-
 def _slices(length: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, length, size)]
 
@@ -191,8 +126,6 @@ def _slices(length: int, size: int) -> list[slice]:
 def _in_batches(
     run: Run, function: Callable[[Any, Array], Array], state: Any, images: Any
 ) -> np.ndarray:
-    apply = jax.jit(function)
-    size = run.config.training.eval_batch_size
-    images = np.asarray(images)
-    parts = [np.asarray(apply(state, images[s])) for s in _slices(len(images), size)]
-    return np.concatenate(parts)
+    return in_batches(
+        lambda part: function(state, part), images, run.config.training.eval_batch_size
+    )

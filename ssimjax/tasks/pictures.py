@@ -8,8 +8,10 @@ import numpy as np
 from etils import epath
 
 from ssimjax import figures
+from ssimjax.tasks.adversarial import Adversarial
 from ssimjax.tasks.autoencoding import reconstructions
 from ssimjax.tasks.learner import as_floats
+from ssimjax.tasks.moment_matching import MomentMatching
 from ssimjax.tasks.reconstruction import Reconstruction
 from ssimjax.tasks.run import Run
 from ssimjax.tasks.super_resolution import SuperResolution, degraded, luma
@@ -30,15 +32,23 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
       `NAME-first-layer-kernels.png` and `NAME-ssim-kernels.png` where a network has
       such layers; of autoencoders `reconstructions.png`, and `NAME-samples.png` where
       there is a prior; of super-resolution `enlarged.png` and
-      `NAME-first-layer-kernels.png`.
+      `NAME-first-layer-kernels.png`; of other generative models `NAME-samples.png`.
     """
     folder = epath.Path(folder)
     curves = folder / "training-curves.png"
-    if isinstance(next(iter(runs.values())).task, Reconstruction):
+    task = next(iter(runs.values())).task
+    if isinstance(task, Reconstruction):
         return _draw_autoencoders(runs, folder, curves)
     histories = {name: run.history for name, run in runs.items()}
+    if isinstance(task, Adversarial | MomentMatching):
+        score = "loss" if isinstance(task, Adversarial) else "pixel_mmd"
+        figures.score_curves(histories, curves, scores={score: "MMD² of pixels, test"})
+        return [curves] + [
+            _draw_samples(run, folder / f"{name}-samples.png")
+            for name, run in runs.items()
+        ]
     paths = [curves]
-    if isinstance(next(iter(runs.values())).task, SuperResolution):
+    if isinstance(task, SuperResolution):
         scores = {"psnr": "PSNR (dB), test", "ssim": "SSIM, test"}
         figures.score_curves(histories, curves, scores=scores)
         paths.append(_draw_enlarged(runs, folder / "enlarged.png"))
@@ -87,15 +97,23 @@ def _draw_autoencoders(
     figures.comparison(rows, path)
     paths = [curves, path]
     for name, run in runs.items():
-        if run.config.regulariser.name != "none":
-            state = run.states()[0]
-            samples = run.task.sample(jax.random.key(0), state, 32)
-            lines = np.asarray(samples).reshape(4, 8, *test.shape[1:])
-            paths.append(folder / f"{name}-samples.png")
-            figures.image_rows(
-                {str(i): line for i, line in enumerate(lines)}, paths[-1]
-            )
+        if run.task.has_prior:
+            paths.append(_draw_samples(run, folder / f"{name}-samples.png"))
     return paths
+
+
+def _draw_samples(run: Run, path: epath.Path) -> epath.Path:
+    """Eight samples in a row; of a conditional model, a row of each class."""
+    prior = run.task.prior
+    rows = prior.classes or 4
+    labels = jnp.repeat(jnp.arange(rows), 8) if prior.classes else None
+    key = jax.random.key(0)
+    samples = run.task.sample(key, run.states()[0], 8 * rows, labels=labels)
+    lines = np.asarray(samples).reshape(rows, 8, *samples.shape[1:])
+    names = run.dataset.classes if prior.classes else range(rows)
+    named = {str(name): line for name, line in zip(names, lines)}
+    figures.image_rows(named, path)
+    return path
 
 
 def draw_attack(

@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ssimjax import losses
 from ssimjax.data import Batch, Dataset
 from ssimjax.tasks import regularisers
-from ssimjax.tasks.learner import Learner, State, as_floats, masked_sums
+from ssimjax.tasks.generators import contact_sheet
+from ssimjax.tasks.latents import Prior
+from ssimjax.tasks.learner import Learner, as_floats, masked_sums
 from ssimjax.tasks.scores import image_scores
 from ssimjax.training import adam, named_key, total_steps
 
@@ -31,16 +33,18 @@ class Reconstruction(Learner):
       regulariser: from key, model and images to codes and a penalty.
       weight: of the penalty against the loss.
       code: length of a code.
+      has_prior: whether codes are to be distributed as N(0, I).
     """
 
     loss: Callable[[Array, Array], Array]
     regulariser: regularisers.Regulariser
     weight: float
     code: int
+    has_prior: bool
 
     def train_step(
-        self, key: PRNGKeyArray, state: State, batch: Batch
-    ) -> tuple[State, dict[str, Array]]:
+        self, key: PRNGKeyArray, state: Any, batch: Batch
+    ) -> tuple[Any, dict[str, Array]]:
         """One step of the optimiser on a batch."""
         images = as_floats(batch["image"])
 
@@ -52,7 +56,7 @@ class Reconstruction(Learner):
 
         return self.descend(state, objective)
 
-    def eval_step(self, state: State, batch: Batch) -> dict[str, Array]:
+    def eval_step(self, state: Any, batch: Batch) -> dict[str, Array]:
         """Sums over a batch of the loss and of all scores.
 
         `loss` is that of reconstructions from the mean codes, without the penalty.
@@ -62,28 +66,42 @@ class Reconstruction(Learner):
         scores = image_scores(found, images)
         return masked_sums(batch["mask"], {"loss": self.loss(found, images), **scores})
 
-    def reconstruct(self, state: State, images: Array) -> Float[Array, "b h w c"]:
+    def reconstruct(self, state: Any, images: Array) -> Float[Array, "b h w c"]:
         """Reconstructions in (0, 1) from the mean codes; uint8 images are scaled."""
         return self.model(state)(as_floats(images))
 
-    def encode(self, state: State, images: Array) -> Float[Array, "b code"]:
+    def encode(self, state: Any, images: Array) -> Float[Array, "b code"]:
         """Mean codes; uint8 images are scaled."""
         return self.model(state).encode(as_floats(images))
 
-    def sample(self, key: PRNGKeyArray, state: State, count: int) -> Array:
-        """Images decoded from draws of the prior, N(0, I)."""
-        return self.model(state).decode(jax.random.normal(key, (count, self.code)))
+    @property
+    def prior(self) -> Prior:
+        """The distribution of codes, N(0, I)."""
+        return Prior(self.code)
 
-    def pictures(self, state: State) -> dict[str, np.ndarray]:
+    def generate(
+        self, state: Any, inputs: Float[Array, "b code"]
+    ) -> Float[Array, "b h w c"]:
+        """Images in (0, 1) decoded from codes."""
+        return self.model(state).decode(inputs)
+
+    def sample(
+        self,
+        key: PRNGKeyArray,
+        state: Any,
+        count: int,
+        *,
+        labels: Int[Array, " count"] | None = None,
+    ) -> Float[Array, "count h w c"]:
+        """Images decoded from draws of the prior; no labels can be named."""
+        return self.generate(state, self.prior.inputs(key, count, labels))
+
+    def pictures(self, state: Any) -> dict[str, np.ndarray]:
         """Samples from the prior, for TensorBoard, where there is one."""
-        if self.regulariser is regularisers.none:
+        if not self.has_prior:
             return {}
-        images = np.asarray(self.sample(jax.random.key(0), state, 16))
-        rows = [
-            np.concatenate(list(row), 1)
-            for row in images.reshape(4, 4, *images.shape[1:])
-        ]
-        return {"samples": np.concatenate(rows, 0)}
+        images = self.sample(jax.random.key(0), state, 16)
+        return {"samples": contact_sheet(images, columns=4)}
 
 
 def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Reconstruction:
@@ -129,4 +147,5 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Reconstr
         regulariser=regulariser,
         weight=config.regulariser.weight,
         code=config.model.code,
+        has_prior=regulariser is not regularisers.none,
     )

@@ -14,13 +14,19 @@ from etils import epath
 from ssimjax import training
 from ssimjax.data import Dataset, checked_dataset, open_dataset
 from ssimjax.tables import parameter_table
-from ssimjax.tasks import classification, reconstruction, super_resolution
+from ssimjax.tasks import (
+    adversarial,
+    adversarial_autoencoder,
+    classification,
+    moment_matching,
+    reconstruction,
+    super_resolution,
+)
+from ssimjax.tasks.generators import in_batches
+from ssimjax.tasks.learner import as_floats
 
-TASKS: dict[str, Callable[[ml_collections.ConfigDict, Dataset], Any]] = {
-    "classification": classification.from_config,
-    "reconstruction": reconstruction.from_config,
-    "super_resolution": super_resolution.from_config,
-}
+# Training images whose codes are standardised.
+_CODES = 10_000
 
 
 class Run(NamedTuple):
@@ -46,9 +52,13 @@ class Run(NamedTuple):
     @property
     def name(self) -> str:
         """What sets it apart from runs of the same study."""
-        if self.config.task == "classification":
-            return self.config.model.feature_layer
-        return self.config.loss.name
+        config = self.config
+        if config.task == "classification":
+            return config.model.feature_layer
+        for section in ("loss", "kernel", "objective"):
+            if section in config:
+                return config[section].name
+        return config.task
 
     def states(self) -> list[Any]:
         """The state of each seed, as if it had been trained alone."""
@@ -166,3 +176,41 @@ def _build(
     else:
         dataset = checked_dataset(data)
     return dataset, TASKS[config.task](config, dataset)
+
+
+def _moment_matching(config: ml_collections.ConfigDict, dataset: Dataset) -> Any:
+    folder, coder = config.matching.autoencoder, None
+    if folder is not None:
+        coder = _coder(load(folder, data=dataset))
+    return moment_matching.from_config(config, dataset, coder=coder)
+
+
+def _coder(run: Run) -> moment_matching.Coder:
+    """The first network of a run of an autoencoder, and how its codes are spread."""
+    if run.config.task != "reconstruction":
+        raise ValueError(
+            "matching.autoencoder must be the folder of an autoencoder, got one of "
+            f"task {run.config.task!r}"
+        )
+    images = run.dataset.train.images
+    chosen = np.linspace(0, len(images) - 1, min(_CODES, len(images))).astype(int)
+    model = run.task.model(run.states()[0])
+    codes = in_batches(
+        lambda part: model.encode(as_floats(part)),
+        images[chosen],
+        run.config.training.eval_batch_size,
+    )
+    deviation = np.maximum(codes.std(0), 1e-6)
+    return moment_matching.Coder(
+        model, jnp.asarray(codes.mean(0)), jnp.asarray(deviation)
+    )
+
+
+TASKS: dict[str, Callable[[ml_collections.ConfigDict, Dataset], Any]] = {
+    "adversarial": adversarial.from_config,
+    "adversarial_autoencoder": adversarial_autoencoder.from_config,
+    "classification": classification.from_config,
+    "moment_matching": _moment_matching,
+    "reconstruction": reconstruction.from_config,
+    "super_resolution": super_resolution.from_config,
+}

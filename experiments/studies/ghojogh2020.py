@@ -1,0 +1,290 @@
+"""Ghojogh et al. 2020, SSIM in generative models: which model gains what by it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+
+from configs.ghojogh2020 import (
+    aae,
+    autoencoder,
+    classifier,
+    code_gmmn,
+    conditional_gan,
+    conditional_gmmn,
+    gan,
+    gmmn,
+    lsgan,
+    vae,
+)
+from experiments.studies.settings import Settings, difference
+from ssimjax import figures
+from ssimjax.tables import markdown_table, with_deviation
+from ssimjax.tasks import (
+    Run,
+    generation_scores,
+    latent_interpolations,
+    nearest_training_images,
+    samples,
+    set_scores,
+    spread_images,
+)
+
+__all__ = ["TABLES", "Settings"]
+
+# Columns of the tables: name of a score, and digits after the decimal point.
+_SCORES = {
+    "rbf mmd": 4,
+    "ssim mmd": 4,
+    "frechet": 1,
+    "precision": 2,
+    "recall": 2,
+    "diversity": 2,
+    "novelty": 2,
+    "confidence": 2,
+    "classes": 1,
+    "label_accuracy": 2,
+}
+# What pairs of models are compared by.
+_COMPARED = ("rbf mmd", "ssim mmd", "frechet", "recall")
+_COUNT = 500
+_SHOWN = 10
+_Configure = Callable[[Settings], ml_collections.ConfigDict]
+
+
+def _table(
+    title: str,
+    models: Mapping[str, _Configure],
+    pairs: Sequence[tuple[str, str]],
+    settings: Settings,
+    *,
+    judged: bool = True,
+) -> str:
+    """A table of models, and of what SSIM does in pairs of them."""
+    judge = _judge(settings) if judged else None
+    lines, scores, drawn = [], {}, []
+    run = None
+    for name, configure in models.items():
+        run = settings.train(name, configure(settings))
+        if not lines:
+            lines.append({"model": "test images"} | _cells(_real(run, judge)))
+            lines[0]["s / step"] = "-"
+        scores[name] = generation_scores(run, judge=judge, count=_COUNT)
+        rate = run.summary["images_per_second"]
+        seconds = (
+            "-" if rate is None else f"{run.config.training.batch_size / rate:.2f}"
+        )
+        lines.append({"model": name} | _cells(scores[name]) | {"s / step": seconds})
+        drawn.append(_draw(name, run, settings))
+    assert run is not None
+    shown = [c for c in lines[0] if any(line[c] != "-" for line in lines)]
+    sentences = [_claims(pair, scores) for pair in pairs]
+    text = _LEGEND if judge is None else f"{_LEGEND} {_JUDGED}"
+    config = run.config
+    return "\n\n".join(
+        [
+            f"## {title}",
+            markdown_table([{c: line[c] for c in shown} for line in lines]),
+            text.format(
+                count=_COUNT,
+                right=0 if judge is None else 100 * judge.summary["test"]["top1"],
+            ),
+            "\n".join(f"- {sentence}" for sentence in sentences),
+            f"{run.dataset.description}: {len(run.dataset.train):,} training and "
+            f"{len(run.dataset.test):,} test images of "
+            f"{'x'.join(map(str, run.dataset.test.images.shape[1:]))}; seeds: "
+            f"{settings.seeds}; {config.training.epochs:g} epochs, batches of "
+            f"{config.training.batch_size}. {jax.default_backend().upper()}, jax "
+            f"{jax.__version__}.",
+            *drawn,
+        ]
+    )
+
+
+_LEGEND = (
+    "{count} samples of each network against as many test images, ± the standard "
+    "deviation over seeds. MMD²: unbiased, of pixels, under Gaussian and SSIM kernels. "
+    "Diversity: mean 1 - SSIM of two samples, that of real images being 1. Novelty: "
+    "median distance from the nearest training image, likewise. First line: other test "
+    "images instead of samples. Seconds per step: of one network, with all that happens "
+    "between steps but evaluation."
+)
+_JUDGED = (
+    "Fréchet distance, precision and recall are of the features of a classifier trained "
+    "here ({right:.1f} % of test images right), which also gives confidence, classes "
+    "(those that 3 % of the samples or more are taken for) and label accuracy (share of "
+    "samples that are taken for the class they were asked to be)."
+)
+
+
+def _judge(settings: Settings) -> Run:
+    """The classifier, one whatever the number of seeds, and trained as its config says."""
+    alone = dataclasses.replace(settings, seeds=1, epochs=None)
+    return alone.train("classifier", classifier.get_config())
+
+
+def _real(run: Run, judge: Run | None) -> dict[str, Any]:
+    """Scores of test images against other test images: what can be had."""
+    images = spread_images(run.dataset.test, 2 * _COUNT)
+    train = spread_images(run.dataset.train, 10_000)
+    pair = images[::2], images[1::2]
+    found = set_scores(jax.random.key(0), *pair, train=train, judge=judge)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name.replace("mmd", "MMD²").replace("_", " "): (
+            with_deviation(row, name, digits=digits) if name in row else "-"
+        )
+        for name, digits in _SCORES.items()
+    }
+
+
+def _claims(pair: tuple[str, str], scores: Mapping[str, Mapping[str, Any]]) -> str:
+    first, second = pair
+    text = f"`{first}` against `{second}`:"
+    for score in _COMPARED:
+        if f"{score}_each" in scores[first]:
+            each = [scores[name][f"{score}_each"] for name in pair]
+            unit, digits = f"in {score}", _SCORES[score]
+            text += " " + difference(pair, *each, unit=unit, digits=digits)
+        elif score in scores[first]:
+            gap = scores[first][score] - scores[second][score]
+            text += f" {gap:+.{_SCORES[score]}f} in {score}."
+    return text
+
+
+def _draw(name: str, run: Run, settings: Settings) -> str:
+    """Samples, and images between two; the nearest training images in another file."""
+    made = samples(run, 2 * _SHOWN)
+    rows = {"samples": made[:_SHOWN], " ": made[_SHOWN:]}
+    lines = latent_interpolations(run, rows=2, steps=_SHOWN)
+    rows |= {"between two": lines[0], "  ": lines[1]}
+    figures.image_rows(rows, settings.pictures / f"{name}.png")
+    near = nearest_training_images(run, made[:_SHOWN])
+    figures.image_rows(
+        {"samples": made[:_SHOWN], "nearest training image": near},
+        settings.pictures / f"{name}-nearest.png",
+    )
+    return f"`{name}`:\n\n" + settings.picture(f"{name}.png")
+
+
+def _of(
+    get_config: Callable[[str], ml_collections.ConfigDict], name: str
+) -> _Configure:
+    return lambda settings: get_config(name)
+
+
+def _gmmn(settings: Settings) -> str:
+    return _table(
+        "Moment matching networks of images",
+        {f"gmmn-{kernel}": _of(gmmn.get_config, kernel) for kernel in gmmn.KERNELS},
+        [("gmmn-ssim", "gmmn-rbf"), ("gmmn-ssim_energy", "gmmn-energy")],
+        settings,
+    )
+
+
+def _code_gmmn(settings: Settings) -> str:
+    def of(loss: str) -> _Configure:
+        def configure(settings: Settings) -> ml_collections.ConfigDict:
+            # One autoencoder for all seeds.
+            name, alone = f"autoencoder-{loss}", dataclasses.replace(settings, seeds=1)
+            alone.train(name, autoencoder.get_config(loss))
+            config = code_gmmn.get_config(loss)
+            config.matching.autoencoder = str(settings.workdir / name)
+            return config
+
+        return configure
+
+    return _table(
+        "Moment matching networks of codes",
+        {f"code_gmmn-{loss}": of(loss) for loss in ("mse", "ssim_distance")},
+        [("code_gmmn-ssim_distance", "code_gmmn-mse")],
+        settings,
+    )
+
+
+def _gan(settings: Settings) -> str:
+    return _table(
+        "Adversarial networks",
+        {name: _of(gan.get_config, name) for name in gan.OBJECTIVES}
+        | {name: _of(lsgan.get_config, name) for name in lsgan.OBJECTIVES},
+        [
+            *((name, "gan") for name in gan.OBJECTIVES if "ssim" in name),
+            *((name, "lsgan") for name in lsgan.OBJECTIVES if "ssim" in name),
+        ],
+        settings,
+    )
+
+
+def _conditional(settings: Settings) -> str:
+    objectives = ("gan", "gan_ssim_patches", "gan_ssim_energy")
+    return _table(
+        "Models that are told the class",
+        {
+            f"conditional_gmmn-{kernel}": _of(conditional_gmmn.get_config, kernel)
+            for kernel in ("rbf", "ssim")
+        }
+        | {
+            f"conditional_{name}": _of(conditional_gan.get_config, name)
+            for name in objectives
+        },
+        [
+            ("conditional_gmmn-ssim", "conditional_gmmn-rbf"),
+            ("conditional_gan_ssim_patches", "conditional_gan"),
+            ("conditional_gan_ssim_energy", "conditional_gan"),
+        ],
+        settings,
+    )
+
+
+def _autoencoders(settings: Settings) -> str:
+    return _table(
+        "Variational and adversarial autoencoders",
+        {f"vae-{loss}": _of(vae.get_config, loss) for loss in vae.LOSSES}
+        | {f"aae-{loss}": _of(aae.get_config, loss) for loss in vae.LOSSES},
+        [
+            ("vae-ssim_distance", "vae-mse"),
+            ("vae-ssim_distance", "vae-bce"),
+            ("aae-ssim_distance", "aae-mse"),
+        ],
+        settings,
+    )
+
+
+def _faces(settings: Settings) -> str:
+    models = {
+        "gmmn-rbf": gmmn.get_config("celeb_a-rbf"),
+        "gmmn-ssim": gmmn.get_config("celeb_a-ssim"),
+        "vae-mse": vae.get_config("celeb_a-mse"),
+        "vae-ssim_distance": vae.get_config("celeb_a-ssim_distance"),
+        "gan": gan.get_config("celeb_a-gan"),
+        "gan_ssim_energy": gan.get_config("celeb_a-gan_ssim_energy"),
+        "lsgan": lsgan.get_config("celeb_a-lsgan"),
+        "lsgan_ssim_scaled": lsgan.get_config("celeb_a-lsgan_ssim_scaled"),
+    }
+    return _table(
+        "Faces",
+        {f"faces-{n}": lambda settings, c=config: c for n, config in models.items()},
+        [
+            ("faces-gmmn-ssim", "faces-gmmn-rbf"),
+            ("faces-vae-ssim_distance", "faces-vae-mse"),
+            ("faces-gan_ssim_energy", "faces-gan"),
+            ("faces-lsgan_ssim_scaled", "faces-lsgan"),
+        ],
+        settings,
+        judged=False,
+    )
+
+
+TABLES: dict[str, Callable[[Settings], str]] = {
+    "gmmn": _gmmn,
+    "code_gmmn": _code_gmmn,
+    "gan": _gan,
+    "conditional": _conditional,
+    "autoencoders": _autoencoders,
+    "faces": _faces,
+}

@@ -1,0 +1,156 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import adversarial
+from configs.ghojogh2020 import aae
+from ssimjax.tasks import image_scores, load, samples, train
+from ssimjax.tasks.run import TASKS
+from tests.small import stripes_dataset
+from tests.tasks.test_moment_matching import directions
+
+
+def small_config(objective="gan", **changes):
+    config = adversarial.defaults()
+    config.update_from_flattened_dict(
+        {
+            "objective.name": objective,
+            "model.latent": 4,
+            "model.widths": (8, 16),
+            "discriminator.widths": (8, 16),
+            "discriminator.per_patch": objective.endswith(("patches", "lsgan_ssim")),
+            "optimizer.rate": 2e-3,
+            "training.epochs": 60.0,
+            "training.batch_size": 32,
+            "training.eval_batch_size": 80,
+            "training.eval_every": 100,
+            "training.visualise": False,
+        }
+        | changes
+    )
+    return config
+
+
+def task_and_batch(**changes):
+    data = stripes_dataset()
+    task = TASKS["adversarial"](small_config(**changes), data)
+    batch = {"image": data.train.images[:32], "label": data.train.labels[:32]}
+    return task, jax.tree.map(jnp.asarray, batch)
+
+
+@pytest.mark.parametrize("objective", ["gan", "lsgan"])
+def test_samples_become_stripes_of_both_kinds(objective):
+    run = train(small_config(objective), data=stripes_dataset())
+    first = run.task.eval_step(
+        run.task.init(jax.random.key(1)),
+        {
+            "image": jnp.asarray(run.dataset.test.images),
+            "label": jnp.asarray(run.dataset.test.labels),
+            "mask": jnp.ones(80, bool),
+        },
+    )
+    assert run.summary["test"]["loss"] < first["loss"] / first["count"] / 3
+    found = directions(samples(run, 80))
+    assert (found > 0.05).mean() > 0.1 and (found < -0.05).mean() > 0.1
+
+
+def test_conditional_samples_are_of_the_class_they_are_asked_for():
+    run = train(
+        small_config(**{"model.conditional": True, "training.epochs": 80.0}),
+        data=stripes_dataset(),
+    )
+    truth = directions(run.dataset.test.images)
+    asked = np.arange(80) % 2
+    found = directions(samples(run, 80, labels=asked))
+    assert (np.sign(found) == np.sign(truth[asked])).mean() > 0.9
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_step_is_so_many_of_the_discriminator_and_one_of_the_generator(steps):
+    task, batch = task_and_batch(**{"adversarial.critic_steps": steps})
+    state = task.init(jax.random.key(0))
+    after, metrics = task.train_step(jax.random.key(1), state, batch)
+    counts = [
+        int(jax.tree.leaves(player.opt_state)[0])
+        for player in (after.discriminator, after.generator)
+    ]
+    assert counts == [steps, 1]
+    assert metrics["critic_loss"] > 0 and np.isfinite(metrics["loss"])
+    # The average follows the generator slowly.
+    expected = jax.tree.map(
+        lambda old, new: 0.99 * old + 0.01 * new,
+        state.generator.params,
+        after.generator.params,
+    )
+    chex.assert_trees_all_close(after.average, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_generator_descends_on_its_own_side_alone():
+    task, batch = task_and_batch()
+    state = task.init(jax.random.key(0))
+    after, _ = task.train_step(jax.random.key(1), state, batch)
+    game = task.objective
+    given = jnp.zeros((32, 0))
+
+    def generator_loss(generator):
+        critic = task.discriminator.model(after.discriminator)
+        fake = critic(task.generator.model(generator)(latents), given)
+        return game.generator(fake, fake, batch["image"], batch["image"])
+
+    latents = task.prior.draw(jax.random.key(2), 32)
+    assert generator_loss(after.generator) < generator_loss(state.generator)
+
+
+def test_runs_can_be_loaded_and_replicas_differ(tmp_path):
+    config = small_config(**{"training.epochs": 1.0})
+    config.seeds = 2
+    run = train(config, tmp_path, data=stripes_dataset())
+    again = load(tmp_path, data=stripes_dataset())
+    for replica in (0, 1):
+        chex.assert_trees_all_equal(
+            samples(again, 4, replica=replica), samples(run, 4, replica=replica)
+        )
+    assert np.abs(samples(run, 4) - samples(run, 4, replica=1)).max() > 0.01
+    assert len(run.summary["test"]["loss_each"]) == 2
+
+
+def test_adversarial_autoencoders_reconstruct_and_spread_their_codes():
+    config = aae.get_config("mse")
+    config.update_from_flattened_dict(
+        {
+            "model.code": 3,
+            "model.widths": (8, 16),
+            "discriminator.widths": (32, 32),
+            "optimizer.rate": 3e-3,
+            "training.epochs": 60.0,
+            "training.batch_size": 32,
+            "training.eval_batch_size": 80,
+            "training.visualise": False,
+        }
+    )
+    run = train(config, data=stripes_dataset())
+    test = jnp.asarray(run.dataset.test.images)
+    made = run.task.reconstruct(run.state, test)
+    scores = image_scores(made, test)
+    np.testing.assert_allclose(
+        run.summary["test"]["mse"], scores["mse"].mean(), rtol=1e-4
+    )
+    assert scores["mse"].mean() < 0.5 * test.var(0).mean()
+    codes = run.task.encode(run.state, test)
+    assert jnp.abs(codes.mean(0)).max() < 0.7
+    assert codes.std(0).min() > 0.5 and codes.std(0).max() < 1.6
+
+
+def test_bad_configs():
+    data = stripes_dataset()
+    for changes, message in [
+        ({"objective.name": "lsgan_ssim"}, "discriminator.per_patch must be True"),
+        ({"adversarial.critic_steps": 3}, "critic_steps must .* divide .* 32, got 3"),
+        ({"adversarial.decay": 1.0}, r"decay must be in \[0, 1\), got 1"),
+    ]:
+        config = small_config()
+        config.update_from_flattened_dict(changes)
+        with pytest.raises(ValueError, match=message):
+            train(config, data=data)

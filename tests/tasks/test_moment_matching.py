@@ -1,0 +1,146 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import moment_matching
+from configs import reconstruction as reconstruction_config
+from ssimjax.ops import mmd, rbf_kernel
+from ssimjax.tasks import load, samples, train
+from ssimjax.tasks.generators import pixel_mmd, weighted_mmd
+from tests.small import stripes_dataset
+
+RBF = {"name": "rbf", "bandwidths": (1.0, 2.0, 4.0)}
+SSIM = {
+    "name": "ssim",
+    "window": {"uniform": {"size": 4}},
+    "stride": 4,
+}
+
+
+def small_config(kernel, **changes):
+    config = moment_matching.defaults()
+    config.kernel = kernel
+    config.update_from_flattened_dict(
+        {
+            "model.latent": 4,
+            "model.widths": (32, 64),
+            "optimizer.rate": 5e-3,
+            "training.epochs": 100.0,
+            "training.batch_size": 160,
+            "training.eval_batch_size": 80,
+            "training.eval_every": 50,
+            "training.visualise": False,
+        }
+        | changes
+    )
+    return config
+
+
+def directions(images):
+    """How much images change along their rows, less how much along columns."""
+    return images.std(2).mean((1, 2)) - images.std(1).mean((1, 2))
+
+
+@pytest.mark.parametrize(
+    "kernel", [RBF, {"name": "energy"}, SSIM, SSIM | {"form": "energy"}]
+)
+def test_samples_come_to_have_the_moments_of_the_data(kernel):
+    config = small_config(kernel)
+    run = train(config, data=stripes_dataset())
+    before = run.task.init(jax.random.key(1))
+    test = jnp.asarray(run.dataset.test.images)
+    mask = jnp.ones(len(test), bool)
+    far, near = (
+        pixel_mmd(test, run.task.sample(jax.random.key(2), state, 80), mask)
+        for state in (before, run.state)
+    )
+    assert near < far / 4
+    np.testing.assert_allclose(run.summary["test"]["pixel_mmd"], near, atol=0.1 * far)
+    # Both kinds of stripes, and not one sample for all.
+    found = directions(samples(run, 80))
+    assert (found > 0.05).mean() > 0.15 and (found < -0.05).mean() > 0.15
+
+
+@pytest.mark.parametrize("kernel", [RBF, SSIM])
+def test_conditional_samples_are_of_the_class_they_are_asked_for(kernel):
+    changes = {"model.conditional": True, "training.batch_size": 80}
+    config = small_config(kernel, **changes, **{"training.epochs": 30.0})
+    run = train(config, data=stripes_dataset())
+    labels = run.dataset.test.labels
+    truth = directions(run.dataset.test.images)
+    assert (
+        np.sign(truth) == np.where(labels == 0, truth[0] > 0, truth[1] > 0) * 2 - 1
+    ).all()
+    asked = np.arange(80) // 40
+    found = directions(samples(run, 80, labels=asked))
+    assert (np.sign(found) == np.sign(truth[asked])).mean() > 0.9
+    with pytest.raises(ValueError, match="labels must be < 2"):
+        samples(run, 2, labels=[0, 2])
+
+
+def test_codes_of_a_trained_autoencoder_are_matched(tmp_path):
+    coder = reconstruction_config.defaults()
+    coder.update_from_flattened_dict(
+        {
+            "model.code": 4,
+            "model.widths": (8, 16),
+            "optimizer.rate": 5e-3,
+            "training.epochs": 40.0,
+            "training.batch_size": 32,
+            "training.eval_batch_size": 80,
+            "training.visualise": False,
+        }
+    )
+    data = stripes_dataset()
+    autoencoder = train(coder, tmp_path / "autoencoder", data=data)
+    config = small_config(RBF)
+    config.matching.autoencoder = str(tmp_path / "autoencoder")
+    run = train(config, tmp_path / "gmmn", data=data)
+    codes = run.task.coder.encode(jnp.asarray(data.train.images))
+    np.testing.assert_allclose(codes.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(codes.std(0), 1, atol=1e-2)
+    back = run.task.coder.decode(codes[:5])
+    first = jnp.asarray(data.train.images[:5])
+    expected = autoencoder.task.reconstruct(autoencoder.state, first)
+    np.testing.assert_allclose(back, expected, atol=1e-4)
+    found = directions(samples(run, 80))
+    assert (found > 0.05).mean() > 0.15 and (found < -0.05).mean() > 0.15
+    again = load(tmp_path / "gmmn", data=data)
+    np.testing.assert_allclose(samples(again, 5), samples(run, 5), atol=1e-6)
+    with pytest.raises(ValueError, match="folder of an autoencoder, got .*matching"):
+        config.matching.autoencoder = str(tmp_path / "gmmn")
+        train(config, data=data)
+
+
+def test_weighted_mmd_leaves_out_what_does_not_count():
+    x, y = jax.random.normal(jax.random.key(0), (2, 6, 3))
+    mask = jnp.array([True, True, False, True, True, False])
+
+    def kernel(a, b):
+        return rbf_kernel(a, b, bandwidths=(1.0,))
+
+    expected = mmd(x[mask], y, kernel, estimator="unbiased")
+    np.testing.assert_allclose(
+        weighted_mmd(x, y, mask, kernel), expected, rtol=1e-5, atol=1e-7
+    )
+    assert weighted_mmd(x, y, mask & (jnp.arange(6) == 0), kernel) == 0
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_bad_configs():
+    data = stripes_dataset()
+    for changes, message in [
+        ({"kernel.name": "laplace"}, "kernel.name must be one of .* got 'laplace'"),
+        ({"model.name": "linear"}, "model.name must be .* got 'linear'"),
+        ({"model.prior": "cauchy"}, "model.prior must be one of .* got 'cauchy'"),
+        ({"model.latent": 0}, "model.latent must be >= 1, got 0"),
+        ({"matching.ridge": 0.0}, "matching.ridge must be > 0, got 0"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            train(small_config(RBF, **changes), data=data)
+    with pytest.raises(ValueError, match="kernel 'rbf' has no argument 'width'"):
+        train(small_config({"name": "rbf", "width": 1.0}), data=data)
+    conditional = small_config({"name": "energy"}, **{"model.conditional": True})
+    with pytest.raises(ValueError, match="positive semi-definite"):
+        train(conditional, data=data)
