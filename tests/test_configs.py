@@ -5,11 +5,23 @@ import pytest
 
 from configs import quickstart
 from configs.abobakr2018 import fig6, fig7, table1, table2
+from configs.ghojogh2020 import (
+    aae,
+    autoencoder,
+    code_gmmn,
+    conditional_gan,
+    conditional_gmmn,
+    gan,
+    gmmn,
+    lsgan,
+    vae,
+)
 from configs.lu2019 import table1 as lu
 from configs.snell2017 import stl10, yale_b
 from configs.snell2017 import super_resolution as srcnn
 from ssimjax.data import Arrays, Dataset
 from ssimjax.tasks import classification, reconstruction, super_resolution, train
+from ssimjax.tasks.run import TASKS
 
 PAPER = [table1, fig6, table2]
 CONFIGS = [
@@ -93,6 +105,46 @@ def test_every_super_resolution_can_be_traced(loss):
     task = super_resolution.from_config(config, data)
     params = traced(task, images)
     assert params["features"]["kernel"].shape == (9, 9, 1, 64)
+
+
+DIGITS = [
+    *((gmmn, kernel) for kernel in gmmn.KERNELS),
+    *((conditional_gmmn, kernel) for kernel in conditional_gmmn.KERNELS),
+    *((gan, objective) for objective in gan.OBJECTIVES),
+    *((lsgan, objective) for objective in lsgan.OBJECTIVES),
+    *((conditional_gan, objective) for objective in gan.OBJECTIVES),
+    *((module, loss) for module in (vae, aae, autoencoder) for loss in vae.LOSSES),
+]
+FACES = [(gmmn, "rbf"), (gmmn, "ssim"), (gan, "gan_ssim_energy"), (lsgan, "lsgan_ssim")]
+FACES += [(vae, "bce"), (aae, "ssim_distance")]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "shape"),
+    [(m, n, (28, 28, 1)) for m, n in DIGITS]
+    + [(m, f"celeb_a-{n}", (64, 64, 3)) for m, n in FACES],
+)
+@pytest.mark.usefixtures("gpu")
+def test_every_generative_model_can_be_traced(module, name, shape):
+    config = module.get_config(name)
+    arrays = Arrays(np.zeros((20, *shape), np.uint8), np.arange(20) % 10)
+    data = Dataset(arrays, arrays, tuple("0123456789"), "noise")
+    task = TASKS[config.task](config, data)
+    params = traced(task, arrays.images)
+    assert params
+    inputs = jax.eval_shape(
+        lambda key: task.prior.inputs(key, 4, None), jax.random.key(0)
+    )
+    state = jax.eval_shape(task.init, jax.random.key(0))
+    assert jax.eval_shape(task.generate, state, inputs).shape == (4, *shape)
+
+
+def test_unknown_generative_model():
+    with pytest.raises(ValueError, match="one of rbf, imq, .* got 'celeb_a-laplace'"):
+        gmmn.get_config("celeb_a-laplace")
+    for module in (conditional_gmmn, conditional_gan, code_gmmn, vae, lsgan):
+        with pytest.raises(ValueError, match="argument must be one of .* got 'wgan'"):
+            module.get_config("wgan")
 
 
 def test_unknown_super_resolution():

@@ -108,19 +108,18 @@ _LEGEND = (
     "deviation over seeds. MMD²: unbiased, of pixels, under Gaussian and SSIM kernels. "
     "Diversity: mean 1 - SSIM of two samples, that of real images being 1. Novelty: "
     "median distance from the nearest training image, likewise. First line: other test "
-    "images instead of samples. Seconds per step: of one network, with all that happens "
-    "between steps but evaluation."
+    "images instead of samples. Seconds per step: of one network, with loading."
 )
 _JUDGED = (
-    "Fréchet distance, precision and recall are of the features of a classifier trained "
-    "here ({right:.1f} % of test images right), which also gives confidence, classes "
-    "(those that 3 % of the samples or more are taken for) and label accuracy (share of "
-    "samples that are taken for the class they were asked to be)."
+    "Fréchet distance, precision and recall are of the features of a classifier "
+    "trained here ({right:.1f} % of test images right), which also gives confidence, "
+    "classes (those that 3 % of the samples or more are taken for) and label accuracy "
+    "(share of samples that are taken for the class they were asked to be)."
 )
 
 
 def _judge(settings: Settings) -> Run:
-    """The classifier, one whatever the number of seeds, and trained as its config says."""
+    """One classifier, whatever the number of seeds, trained as its config says."""
     alone = dataclasses.replace(settings, seeds=1, epochs=None)
     return alone.train("classifier", classifier.get_config())
 

@@ -41,7 +41,7 @@ def test_draws_a_class(trained, tmp_path):
 
 
 def test_mistakes_are_one_message(trained):
-    folder, made = trained
+    folder, _ = trained
     done = run("sample", f"--workdir={folder}", "--label=zebra")
     assert done.returncode == 1
     assert "--label must be one of" in done.stderr and "'zebra'" in done.stderr

@@ -1,0 +1,66 @@
+"""The whole study, made as small as it can be."""
+
+import pytest
+from etils import epath
+
+from experiments.studies import ghojogh2020
+
+
+def smallest(config):
+    config.data.source = "photographs"
+    config.data.color = True
+    config.data.train_count, config.data.test_count = 40, 40
+    config.data.size = 16
+    config.data.side = None
+    config.data.crop = 1.0
+    config.training.batch_size = 8
+    config.training.eval_batch_size = 40
+    config.training.visualise = False
+    if config.task == "classification":
+        config.training.epochs = 0.4
+        return
+    if config.model.get("name") != "dense":
+        config.model.widths = (4, 6)
+    if config.task == "adversarial":
+        config.discriminator.widths = (4, 6)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    workdir = epath.Path(tmp_path_factory.mktemp("study"))
+    (workdir / "ghojogh2020").mkdir()
+    return ghojogh2020.Settings(
+        workdir=workdir,
+        pictures=workdir / "ghojogh2020",
+        seeds=2,
+        epochs=0.4,
+        change=smallest,
+    )
+
+
+def checked(table, settings):
+    text = ghojogh2020.TABLES[table](settings)
+    assert text.startswith("## ")
+    pictures = [part.split(")")[0] for part in text.split("](")[1:]]
+    assert len(pictures) >= 2
+    for picture in pictures:
+        file = settings.pictures.parent / picture
+        assert file.read_bytes().startswith(b"\x89PNG")
+        nearest = file.with_name(file.name.replace(".png", "-nearest.png"))
+        assert nearest.read_bytes().startswith(b"\x89PNG")
+    assert "nan" not in text and " ± " in text and "Welch" in text
+    assert "| test images " in text
+    return text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", sorted(set(ghojogh2020.TABLES) - {"code_gmmn"}))
+def test_every_table_has_its_numbers_and_pictures(table, settings):
+    text = checked(table, settings)
+    assert ("label accuracy" in text) == (table == "conditional")
+    assert ("confidence" in text) == (table != "faces")
+
+
+def test_codes(settings):
+    text = checked("code_gmmn", settings)
+    assert "`code_gmmn-ssim_distance` against `code_gmmn-mse`" in text
