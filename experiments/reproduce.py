@@ -6,8 +6,8 @@
 
 Papers and their tables: abobakr2018: table1, fig6, fig7, fig9, table2, fig10, noise;
 lu2019: table1, balance, samples, levels; snell2017: stl10, yale_b, super_resolution;
-ghojogh2020: gmmn, code_gmmn, gan, conditional, autoencoders, faces; all tables of the
-paper if none is named.
+ghojogh2020: gmmn, code_gmmn, gan, conditional, autoencoders, faces, memory; all
+tables of the paper if none is named.
 Networks that are trained already are taken from the folder. `--fast` takes patches of
 photographs instead of the paper's data, two seeds and few steps.
 """

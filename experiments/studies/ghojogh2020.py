@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 
 from configs.ghojogh2020 import (
@@ -21,6 +22,7 @@ from configs.ghojogh2020 import (
 )
 from experiments.studies.settings import Settings, difference
 from ssimjax import figures
+from ssimjax.data import Dataset, open_dataset
 from ssimjax.tables import markdown_table, with_deviation
 from ssimjax.tasks import (
     Run,
@@ -31,6 +33,7 @@ from ssimjax.tasks import (
     set_scores,
     spread_images,
 )
+from ssimjax.tasks.run import TASKS
 
 __all__ = ["TABLES", "Settings"]
 
@@ -51,6 +54,7 @@ _SCORES = {
 _COMPARED = ("rbf mmd", "ssim mmd", "frechet", "recall")
 _COUNT = 500
 _SHOWN = 10
+_BATCHES = (250, 500, 1000, 2000)
 _Configure = Callable[[Settings], ml_collections.ConfigDict]
 
 
@@ -279,6 +283,49 @@ def _faces(settings: Settings) -> str:
     )
 
 
+def _memory(settings: Settings) -> str:
+    """What one step needs, as the compiler reports it."""
+    lines = []
+    for count in _BATCHES:
+        cells = {"images": str(count)}
+        for kernel in ("rbf", "ssim"):
+            config = gmmn.get_config(kernel)
+            settings.change(config)
+            dataset = open_dataset(config.data, cache_dir=settings.workdir)
+            task = TASKS[config.task](config, dataset)
+            needed = _step_bytes(task, dataset, count)
+            matrices = 3 * 4 * count**2
+            cells[f"{kernel} (MB)"] = f"{needed / 1e6:.0f}"
+            rest = (needed - matrices) / count
+            cells[f"{kernel}, but for three matrices (kB per image)"] = (
+                f"{rest / 1e3:.0f}"
+            )
+        lines.append(cells)
+    return "\n\n".join(
+        [
+            "## Memory of a step of a moment matching network",
+            "Temporary memory of a compiled step, which computes three kernel matrices "
+            "and their gradient in chunks of windows of at most 256 MB.",
+            markdown_table(lines),
+            f"{jax.default_backend().upper()}, jax {jax.__version__}.",
+        ]
+    )
+
+
+def _step_bytes(task: Any, dataset: Dataset, count: int) -> int:
+    key = jax.random.key(0)
+    shape = (count, *dataset.train.images.shape[1:])
+    batch = {
+        "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
+        "label": jax.ShapeDtypeStruct((count,), jnp.int32),
+    }
+    state = jax.eval_shape(task.init, key)
+    compiled = jax.jit(task.train_step).lower(key, state, batch).compile()
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    return memory.temp_size_in_bytes
+
+
 TABLES: dict[str, Callable[[Settings], str]] = {
     "gmmn": _gmmn,
     "code_gmmn": _code_gmmn,
@@ -286,4 +333,5 @@ TABLES: dict[str, Callable[[Settings], str]] = {
     "conditional": _conditional,
     "autoencoders": _autoencoders,
     "faces": _faces,
+    "memory": _memory,
 }

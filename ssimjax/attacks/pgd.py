@@ -54,7 +54,8 @@ def pgd(
         of the largest margin is returned, for an attack on another network.
       clip_range: smallest and largest valid pixel.
       slots: how many images the network sees at a time; when one is done, the next
-        takes its place. All, for images that devices share, if None.
+        takes its place. As many as there are images, for a batch that devices share.
+        If None, 64 on CPUs and that elsewhere.
 
     Returns:
       For each image the point of the largest margin, misclassified if any point was.

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.discrepancy import mmd
+from ssimjax.ops.euclidean import vectors
 from ssimjax.ops.images import Images
-from ssimjax.ops.kernels import vectors
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 

@@ -1,9 +1,7 @@
-"""Kernel matrices of two sets of images: SSIM kernels and distances, RBF, IMQ."""
+"""Kernel matrices of two sets of images: SSIM kernels and distances."""
 
-import functools
 import math
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import jax
@@ -12,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.distance import DistanceForm, Norm
+from ssimjax.ops.euclidean import check_positive, check_sets, total
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.pairwise import sum_over_windows, window_layout
@@ -185,7 +184,7 @@ def ssim_kernel(
     """
     if form not in _FORMS:
         raise ValueError(f"form must be one of {list(_FORMS)}, got {form!r}")
-    _check_positive("gammas", gammas)
+    check_positive("gammas", gammas)
     formulas = {"product": similarity, "sum": additive_similarity}
     values, scale = _pooled_over_windows(
         formulas.get(form, squared_distance),
@@ -205,7 +204,7 @@ def ssim_kernel(
     if form == "energy":
         return -0.5 * math.sqrt(scale) * _root(values, window, spatial_axes)
     if form == "exponential":
-        return _total(jnp.exp(-gamma * scale * values) for gamma in gammas)
+        return total(jnp.exp(-gamma * scale * values) for gamma in gammas)
     return -0.5 * scale * values if form == "squared" else scale * values
 
 
@@ -240,163 +239,6 @@ def centred(gram: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return gram - gram.mean(1, keepdims=True)
 
 
-@compiled
-def rbf_kernel(
-    x: Images, y: Images, *, bandwidths: Sequence[float]
-) -> Float[Array, "n m"]:
-    """Mixture of Gaussian kernels.
-
-        k = Σ_σ exp(-‖x - y‖² / (2 σ²))
-
-    Args:
-      x: n vectors or images `[n, ...]`.
-      y: m vectors or images of the same shape.
-      bandwidths: σ, > 0, in the unit of ‖x - y‖.
-
-    Returns:
-      Kernel matrix `[n, m]`; float32, or float64 for float64 input.
-
-    Raises:
-      TypeError: if x or y is neither floating-point nor integer.
-      ValueError: if shapes do not fit, a set is empty, or a bandwidth is not positive.
-
-    Example:
-      >>> x = jnp.array([[0.0], [1.0], [9.0]])
-      >>> [round(float(k), 3) for k in rbf_kernel(x, x, bandwidths=(1.0, 2.0))[0]]
-      [2.0, 1.489, 0.0]
-
-    References:
-      Li et al. 2015, Generative moment matching networks, Section 2.
-    """
-    _check_positive("bandwidths", bandwidths)
-    squares, _ = squared_euclidean(x, y)
-    return _total(jnp.exp(-squares / (2 * sigma**2)) for sigma in bandwidths)
-
-
-@compiled
-def imq_kernel(
-    x: Images,
-    y: Images,
-    *,
-    sigma: float = 1.0,
-    scales: Sequence[float] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
-) -> Float[Array, "n m"]:
-    """Mixture of inverse multiquadric kernels.
-
-        k = Σ_s C / (C + ‖x - y‖²),  C = 2 d σ² s
-
-    2 d σ² is the mean squared distance of two vectors of d elements from N(0, σ²).
-
-    Args:
-      x: n vectors or images `[n, ...]` of d elements.
-      y: m vectors or images of the same shape.
-      sigma: σ, > 0, the standard deviation of the prior.
-      scales: s, > 0; the default is that of Wasserstein autoencoders.
-
-    Returns:
-      Kernel matrix `[n, m]`; float32, or float64 for float64 input.
-
-    Raises:
-      TypeError: if x or y is neither floating-point nor integer.
-      ValueError: if shapes do not fit, a set is empty, or σ or a scale is not positive.
-
-    Example:
-      >>> x = jnp.array([[0.0], [2.0]])
-      >>> imq_kernel(x, x, scales=(1.0, 2.0))[0].tolist()
-      [2.0, 0.8333333730697632]
-
-    References:
-      Tolstikhin et al. 2018, Wasserstein auto-encoders, Section 4.
-    """
-    _check_positive("sigma", [sigma])
-    _check_positive("scales", scales)
-    squares, elements = squared_euclidean(x, y)
-    constants = [2 * elements * sigma**2 * scale for scale in scales]
-    return _total(constant / (constant + squares) for constant in constants)
-
-
-@compiled
-def energy_kernel(x: Images, y: Images) -> Float[Array, "n m"]:
-    """Euclidean distance as a kernel, whose MMD² is half the energy distance.
-
-        k = -‖x - y‖ / 2
-
-    It is conditionally positive semi-definite, and has no width to choose.
-
-    Args:
-      x: n vectors or images `[n, ...]`.
-      y: m vectors or images of the same shape.
-
-    Returns:
-      Kernel matrix `[n, m]`; float32, or float64 for float64 input. Where a distance is
-      no more than rounding, it is 0, as is its gradient.
-
-    Raises:
-      TypeError: if x or y is neither floating-point nor integer.
-      ValueError: if shapes do not fit, or a set is empty.
-
-    Example:
-      >>> x = jnp.array([[0.0, 0.0], [3.0, 4.0]])
-      >>> (-2 * energy_kernel(x, x))[0].tolist()
-      [0.0, 5.0]
-
-    References:
-      Székely and Rizzo 2013, Energy statistics, Eq. 5.
-    """
-    squares, elements = squared_euclidean(x, y)
-    # ‖x‖² + ‖y‖² - 2 x·y is rounded as its terms are.
-    largest = jax.lax.stop_gradient(jnp.abs(squares).max())
-    smallest = float(jnp.finfo(squares.dtype).eps) * max(8.0, elements**0.5) * largest
-    return -0.5 * safe_sqrt(jnp.where(squares > smallest, squares, 0.0))
-
-
-def _total(terms: Iterable[Array]) -> Array:
-    return functools.reduce(operator.add, terms)
-
-
-def _check_positive(name: str, values: Sequence[float]) -> None:
-    if not len(values) or not min(values) > 0:
-        raise ValueError(f"{name} must be one or more numbers > 0, got {values}")
-
-
-def _check_sets(x: Images, y: Images) -> tuple[Array, Array]:
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    for name, images in (("x", x), ("y", y)):
-        if images.ndim < 2 or images.size == 0:
-            raise ValueError(
-                f"{name} must be a set [n, ...] of n >= 1 images or vectors, "
-                f"got shape {images.shape}"
-            )
-    if x.shape[1:] != y.shape[1:]:
-        raise ValueError(
-            "x and y must be sets [n, ...] and [m, ...] of images or vectors of one "
-            f"shape, got {x.shape} and {y.shape}"
-        )
-    return x, y
-
-
-def squared_euclidean(x: Images, y: Images) -> tuple[Float[Array, "n m"], int]:
-    """‖x_i - y_j‖² >= 0, and the number of elements."""
-    x, y = vectors(x, y)
-    # Rounding grows with the norms, and distances do not change with the origin.
-    origin = jax.lax.stop_gradient(y.mean(0, keepdims=True))
-    x, y = x - origin, y - origin
-    products = jnp.einsum("ik,jk->ij", x, y, precision=_HIGHEST)
-    squares = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * products
-    # Only the value is kept from falling below 0: the derivatives are right.
-    lift = jnp.maximum(squares, 0.0) - squares
-    return squares + jax.lax.stop_gradient(lift), x.shape[1]
-
-
-def vectors(x: Images, y: Images) -> tuple[Float[Array, "n d"], Float[Array, "m d"]]:
-    """Two sets of vectors or images as rows, float32 or float64."""
-    x, y = _check_sets(x, y)
-    # As images of one pixel, for which `prepare` knows the dtypes; the range is unused.
-    x, y = x.reshape(len(x), 1, 1, -1), y.reshape(1, len(y), 1, -1)
-    pair = prepare(x, y, data_range=1.0, spatial_axes=1)
-    return pair.x[:, 0, 0], pair.y[0, :, 0]
-
-
 def _root(
     squares: Float[Array, "n m"], window: Window, spatial_axes: int
 ) -> Float[Array, "n m"]:
@@ -426,7 +268,7 @@ def _pooled_over_windows(
     max_bytes: int,
 ) -> tuple[Float[Array, "n m"], int]:
     """Mean of a formula over windows and channels, and the factor that pools it."""
-    x, y = _check_sets(x, y)
+    x, y = check_sets(x, y)
     if x.ndim != spatial_axes + 2:
         raise ValueError(
             f"x and y must have the axes [n, spatial..., channels] with {spatial_axes} "

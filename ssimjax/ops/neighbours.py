@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ssimjax.ops.compiled import compiled
+from ssimjax.ops.euclidean import squared_euclidean, vectors
 from ssimjax.ops.images import Images
-from ssimjax.ops.kernels import squared_euclidean, vectors
 
 # Candidates beyond those asked for. They come from a matrix product, which rounds as
 # the norms do; the differences then taken put those in order that are nearer than that.

@@ -103,16 +103,16 @@ def _draw_autoencoders(
 
 
 def _draw_samples(run: Run, path: epath.Path) -> epath.Path:
-    """Eight samples in a row; of a conditional model, a row of each class."""
-    prior = run.task.prior
-    rows = prior.classes or 4
-    labels = jnp.repeat(jnp.arange(rows), 8) if prior.classes else None
-    key = jax.random.key(0)
-    samples = run.task.sample(key, run.states()[0], 8 * rows, labels=labels)
-    lines = np.asarray(samples).reshape(rows, 8, *samples.shape[1:])
-    names = run.dataset.classes if prior.classes else range(rows)
-    named = {str(name): line for name, line in zip(names, lines)}
-    figures.image_rows(named, path)
+    """Samples of the first network; of a conditional one, a row of each class."""
+    key, state, prior = jax.random.key(0), run.states()[0], run.task.prior
+    if not prior.classes:
+        samples = np.asarray(run.task.sample(key, state, 32))
+        figures.image_grid(samples, path, columns=8)
+        return path
+    labels = jnp.repeat(jnp.arange(prior.classes), 8)
+    samples = np.asarray(run.task.sample(key, state, len(labels), labels=labels))
+    rows = dict(zip(run.dataset.classes, np.split(samples, prior.classes)))
+    figures.image_rows(rows, path)
     return path
 
 

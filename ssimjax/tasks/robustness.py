@@ -1,6 +1,7 @@
 """Accuracy of trained classifiers under attack, noise and compression."""
 
 import functools
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -202,7 +203,7 @@ def _hits_under(
     # Where a batch is shared, examples cannot move to whoever has room.
     width = run.config.training.eval_batch_size
     check_batch_size("eval_batch_size", width, mesh)
-    slots = None if shared else width
+    slots = sys.maxsize if shared else width
     if name == "transfer":
         attack = functools.partial(transfer, slots=slots, **options)
     else:

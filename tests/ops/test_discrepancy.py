@@ -8,7 +8,8 @@ import pytest
 import skimage.data
 
 from ssimjax.ops.discrepancy import Grams, cmmd, gram_cmmd, gram_mmd, grams, mmd
-from ssimjax.ops.kernels import centred, imq_kernel, rbf_kernel, ssim_kernel
+from ssimjax.ops.euclidean import imq_kernel, rbf_kernel
+from ssimjax.ops.kernels import centred, ssim_kernel
 from ssimjax.ops.windows import uniform_window
 
 FORMS = ("exponential", "energy", "squared", "product", "sum")

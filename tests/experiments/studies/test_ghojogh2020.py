@@ -54,11 +54,22 @@ def checked(table, settings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", sorted(set(ghojogh2020.TABLES) - {"code_gmmn"}))
+@pytest.mark.parametrize(
+    "table", sorted(set(ghojogh2020.TABLES) - {"code_gmmn", "memory"})
+)
 def test_every_table_has_its_numbers_and_pictures(table, settings):
     text = checked(table, settings)
     assert ("label accuracy" in text) == (table == "conditional")
     assert ("confidence" in text) == (table != "faces")
+
+
+def test_memory_of_a_step_is_measured(settings):
+    text = ghojogh2020.TABLES["memory"](settings)
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line[:2] == "| "]
+    measured = {int(row[0]): [int(cell) for cell in row[1:]] for row in rows[2:]}
+    assert sorted(measured) == [250, 500, 1000, 2000]
+    # Three matrices of 2000 x 2000 numbers are 48 MB.
+    assert all(48 < measured[2000][i] < 500 for i in (0, 2))
 
 
 def test_codes(settings):
