@@ -1,9 +1,12 @@
 """A config that trains in seconds, and data to train it on."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from configs import quickstart
-from ssimjax.data import Arrays, Dataset
+from ssimjax.data import Arrays, Dataset, batch_indices, gather
+from ssimjax.tasks.run import TASKS
 
 
 def small_config(network="ssim", **changes):
@@ -40,3 +43,21 @@ def stripes(count, seed):
 
 def stripes_dataset():
     return Dataset(stripes(160, 0), stripes(80, 1), ("across", "down"), "stripes")
+
+
+def taught(config, dataset, *, steps):
+    """The task of a config and its state after some steps, all on one device."""
+    task = TASKS[config.task](config, dataset)
+    state, step = jax.jit(task.init)(jax.random.key(0)), jax.jit(task.train_step)
+    size, length = config.training.batch_size, len(dataset.train)
+    for k in range(steps):
+        indices = batch_indices(step=k, batch_size=size, length=length, seed=0)
+        batch = jax.tree.map(jnp.asarray, gather(dataset.train, indices))
+        state, _ = step(jax.random.key(k), state, batch)
+    return task, state
+
+
+def directions(images):
+    """How much images change along their rows, less how much along columns."""
+    images = np.asarray(images)
+    return images.std(2).mean((1, 2)) - images.std(1).mean((1, 2))

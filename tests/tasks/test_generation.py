@@ -105,6 +105,13 @@ def test_scores_of_a_run(run, judge):
     np.testing.assert_allclose(row["rbf mmd"], expected, rtol=1e-3)
 
 
+def test_labels_are_checked(run):
+    with pytest.raises(ValueError, match="labels must be < 2, .* got 2"):
+        samples(run, 2, labels=[0, 2])
+    with pytest.raises(ValueError, match="labels must be 3 numbers >= 0"):
+        samples(run, 3, labels=[0, 1])
+
+
 def test_other_runs_make_no_samples(judge):
     with pytest.raises(TypeError, match="generative model, got .*'classification'"):
         samples(judge, 2)
