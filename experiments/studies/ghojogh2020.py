@@ -294,18 +294,16 @@ def _memory(settings: Settings) -> str:
             dataset = open_dataset(config.data, cache_dir=settings.workdir)
             task = TASKS[config.task](config, dataset)
             needed = _step_bytes(task, dataset, count)
-            matrices = 3 * 4 * count**2
             cells[f"{kernel} (MB)"] = f"{needed / 1e6:.0f}"
-            rest = (needed - matrices) / count
-            cells[f"{kernel}, but for three matrices (kB per image)"] = (
-                f"{rest / 1e3:.0f}"
-            )
+            cells[f"{kernel} (n x n matrices)"] = f"{needed / (4 * count**2):.0f}"
         lines.append(cells)
     return "\n\n".join(
         [
             "## Memory of a step of a moment matching network",
             "Temporary memory of a compiled step, which computes three kernel matrices "
-            "and their gradient in chunks of windows of at most 256 MB.",
+            "and their gradient, those of SSIM in chunks of windows of at most 256 MB: "
+            "in bytes, and in matrices of n x n numbers, which is constant where "
+            "nothing but such matrices counts.",
             markdown_table(lines),
             f"{jax.default_backend().upper()}, jax {jax.__version__}.",
         ]

@@ -130,18 +130,19 @@ class Adversarial:
     def eval_step(self, state: Players, batch: Batch) -> dict[str, Array]:
         """Sums over a batch, from samples that are always the same.
 
-        `loss` is `generators.pixel_mmd`, whatever is minimised; `real_score` and
-        `fake_score` are what the discriminator gives.
+        `loss` and `pixel_mmd` are `generators.pixel_mmd`, whatever is minimised;
+        `real_score` and `fake_score` are what the discriminator gives.
         """
         images, labels, mask = as_floats(batch["image"]), batch["label"], batch["mask"]
         fakes = self.generate(state, self._inputs(_evaluation_key(), labels))
         judge = self.discriminator.model(state.discriminator)
         given = self.prior.conditions(labels)
-        ones = jnp.ones(mask.shape, jnp.float32)
+        apart = jnp.broadcast_to(pixel_mmd(images, fakes, mask), mask.shape)
         return masked_sums(
             mask,
             {
-                "loss": pixel_mmd(images, fakes, mask) * ones,
+                "loss": apart,
+                "pixel_mmd": apart,
                 "real_score": judge(images, given).mean((1, 2, 3)),
                 "fake_score": judge(fakes, given).mean((1, 2, 3)),
             },

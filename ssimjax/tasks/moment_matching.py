@@ -107,8 +107,8 @@ class MomentMatching(Learner):
             "loss": weighted_mmd(self._matched(images), fake, mask, self.kernel),
             "pixel_mmd": pixel_mmd(images, self._shown(fake), mask),
         }
-        ones = jnp.ones(mask.shape, jnp.float32)
-        return masked_sums(mask, {name: v * ones for name, v in values.items()})
+        every = {n: jnp.broadcast_to(v, mask.shape) for n, v in values.items()}
+        return masked_sums(mask, every)
 
     def generate(
         self, state: State, inputs: Float[Array, "b inputs"]

@@ -41,8 +41,8 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
         return _draw_autoencoders(runs, folder, curves)
     histories = {name: run.history for name, run in runs.items()}
     if isinstance(task, Adversarial | MomentMatching):
-        score = "loss" if isinstance(task, Adversarial) else "pixel_mmd"
-        figures.score_curves(histories, curves, scores={score: "MMD² of pixels, test"})
+        scores = {"pixel_mmd": "MMD² of pixels, test"}
+        figures.score_curves(histories, curves, scores=scores)
         return [curves] + [
             _draw_samples(run, folder / f"{name}-samples.png")
             for name, run in runs.items()

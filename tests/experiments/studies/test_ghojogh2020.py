@@ -68,8 +68,8 @@ def test_memory_of_a_step_is_measured(settings):
     rows = [line.split("|")[1:-1] for line in text.splitlines() if line[:2] == "| "]
     measured = {int(row[0]): [int(cell) for cell in row[1:]] for row in rows[2:]}
     assert sorted(measured) == [250, 500, 1000, 2000]
-    # Three matrices of 2000 x 2000 numbers are 48 MB.
-    assert all(48 < measured[2000][i] < 500 for i in (0, 2))
+    # Bounded: a few matrices, whatever the number of windows.
+    assert all(3 <= measured[2000][i] < 40 for i in (1, 3))
 
 
 def test_codes(settings):
