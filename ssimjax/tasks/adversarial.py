@@ -19,8 +19,8 @@ from ssimjax.tasks.generators import (
     prior_of,
 )
 from ssimjax.tasks.latents import Prior
-from ssimjax.tasks.learner import Learner, State, as_floats, masked_sums
-from ssimjax.training import adam, named_key, total_steps
+from ssimjax.tasks.learner import Learner, State, adam_of, as_floats, masked_sums
+from ssimjax.training import named_key
 
 
 class Players(NamedTuple):
@@ -228,28 +228,12 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Adversar
     prior = prior_of(config, dataset)
     height, width, channels = dataset.train.images.shape[1:]
     shape = (height, width, channels)
-    steps = total_steps(
-        len(dataset.train),
-        epochs=config.training.epochs,
-        batch_size=config.training.batch_size,
-    )
-    faster = config.optimizer.discriminator_factor
-    generator, discriminator = (
-        adam(
-            rate=rate,
-            schedule=config.optimizer.schedule,
-            b1=config.optimizer.b1,
-            steps=steps * times,
-        )
-        for rate, times in (
-            (config.optimizer.rate, 1),
-            (config.optimizer.rate * faster, critic_steps),
-        )
-    )
     section = config.discriminator
     make_generator = image_generator(config, shape, prior)
     return Adversarial(
-        generator=Learner(lambda rngs: make_generator(rngs=rngs), generator),
+        generator=Learner(
+            lambda rngs: make_generator(rngs=rngs), adam_of(config, dataset)
+        ),
         discriminator=Learner(
             lambda rngs: Discriminator(
                 shape,
@@ -259,7 +243,12 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Adversar
                 per_patch=section.per_patch,
                 rngs=rngs,
             ),
-            discriminator,
+            adam_of(
+                config,
+                dataset,
+                rate_factor=config.optimizer.discriminator_factor,
+                per_step=critic_steps,
+            ),
         ),
         prior=prior,
         objective=objective,

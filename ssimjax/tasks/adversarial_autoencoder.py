@@ -12,8 +12,8 @@ from ssimjax.data import Batch, Dataset
 from ssimjax.nn import MLP
 from ssimjax.nn.generative import LEAK
 from ssimjax.tasks import objectives, reconstruction
-from ssimjax.tasks.learner import Learner, State, as_floats
-from ssimjax.training import adam, named_key, total_steps
+from ssimjax.tasks.learner import Learner, State, adam_of, as_floats
+from ssimjax.training import named_key
 
 
 class AutoencoderAndCritic(NamedTuple):
@@ -131,18 +131,9 @@ def from_config(
         field.name: getattr(base, field.name) for field in dataclasses.fields(base)
     }
     widths, code = tuple(config.discriminator.widths), config.model.code
-    optimizer = adam(
-        rate=config.optimizer.rate * config.discriminator.rate_factor,
-        schedule=config.optimizer.schedule,
-        b1=config.optimizer.b1,
-        steps=total_steps(
-            len(dataset.train),
-            epochs=config.training.epochs,
-            batch_size=config.training.batch_size,
-        ),
-    )
     discriminator = Learner(
-        lambda rngs: MLP(code, 1, widths=widths, leak=LEAK, rngs=rngs), optimizer
+        lambda rngs: MLP(code, 1, widths=widths, leak=LEAK, rngs=rngs),
+        adam_of(config, dataset, rate_factor=config.discriminator.rate_factor),
     )
     return AdversarialReconstruction(
         **{**fields, "has_prior": True},

@@ -21,8 +21,8 @@ from ssimjax.data import (
     resized,
 )
 from ssimjax.nn import QuickClassifier, ShallowClassifier, SSIMConv
-from ssimjax.tasks.learner import Learner, State, as_floats, masked_sums
-from ssimjax.training import named_key, sgd, total_steps
+from ssimjax.tasks.learner import Learner, State, as_floats, masked_sums, steps_of
+from ssimjax.training import named_key, sgd
 
 MODELS = {"quick": QuickClassifier, "shallow": ShallowClassifier}
 
@@ -141,11 +141,7 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Classifi
     optimizer = sgd(
         rate=config.optimizer.rate,
         schedule=config.optimizer.schedule,
-        steps=total_steps(
-            len(dataset.train),
-            epochs=config.training.epochs,
-            batch_size=config.training.batch_size,
-        ),
+        steps=steps_of(config, dataset),
         momentum=config.optimizer.momentum,
         weight_decay=config.optimizer.weight_decay,
         rate_factors={"filters": config.optimizer.filter_rate_factor},

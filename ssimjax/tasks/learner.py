@@ -7,9 +7,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from ssimjax.data import Dataset
+from ssimjax.training import adam, total_steps
 
 
 class State(NamedTuple):
@@ -89,6 +93,56 @@ class Learner:
         norm = optax.tree.norm(gradients)
         metrics = {"loss": loss, **metrics, "gradient_norm": norm}
         return State(params, model_state, opt_state), metrics
+
+
+def steps_of(config: ml_collections.ConfigDict, dataset: Dataset) -> int:
+    """Steps of the run that a config describes.
+
+    Args:
+      config: with the section `training`.
+      dataset: what it is trained on.
+
+    Returns:
+      The number of steps.
+    """
+    return total_steps(
+        len(dataset.train),
+        epochs=config.training.epochs,
+        batch_size=config.training.batch_size,
+    )
+
+
+def adam_of(
+    config: ml_collections.ConfigDict,
+    dataset: Dataset,
+    *,
+    rate_factor: float = 1.0,
+    per_step: int = 1,
+    rate_factors: Mapping[str, float] | None = None,
+) -> optax.GradientTransformation:
+    """The optimiser that a config describes.
+
+    Args:
+      config: with the sections `optimizer`, of Adam, and `training`.
+      dataset: what it is trained on, which decides the length of its schedule.
+      rate_factor: on the rate, > 0.
+      per_step: steps of this optimiser for one of the run.
+      rate_factors: as in `training.adam`.
+
+    Returns:
+      The optimiser.
+
+    Raises:
+      ValueError: if a key is out of its range.
+    """
+    section = config.optimizer
+    return adam(
+        rate=section.rate * rate_factor,
+        schedule=section.schedule,
+        b1=section.b1,
+        steps=per_step * steps_of(config, dataset),
+        rate_factors=rate_factors,
+    )
 
 
 def masked_sums(mask: Array, values: Mapping[str, Array]) -> dict[str, Array]:

@@ -22,8 +22,8 @@ from ssimjax.tasks.generators import (
     weighted_mmd,
 )
 from ssimjax.tasks.latents import Prior
-from ssimjax.tasks.learner import Learner, State, as_floats, masked_sums
-from ssimjax.training import adam, named_key, total_steps
+from ssimjax.tasks.learner import Learner, State, adam_of, as_floats, masked_sums
+from ssimjax.training import named_key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -188,19 +188,9 @@ def from_config(
         example = jax.ShapeDtypeStruct((2, code), jnp.float32)
     # A kernel that cannot take them says so before the first step.
     jax.eval_shape(kernel, example, example)
-    optimizer = adam(
-        rate=config.optimizer.rate,
-        schedule=config.optimizer.schedule,
-        b1=config.optimizer.b1,
-        steps=total_steps(
-            len(dataset.train),
-            epochs=config.training.epochs,
-            batch_size=config.training.batch_size,
-        ),
-    )
     return MomentMatching(
         make_model=lambda rngs: make_model(rngs=rngs),
-        optimizer=optimizer,
+        optimizer=adam_of(config, dataset),
         prior=prior,
         kernel=kernel,
         ridge=config.matching.ridge,

@@ -15,9 +15,9 @@ from ssimjax.data import Batch, Dataset
 from ssimjax.tasks import regularisers
 from ssimjax.tasks.generators import contact_sheet
 from ssimjax.tasks.latents import Prior
-from ssimjax.tasks.learner import Learner, as_floats, masked_sums
+from ssimjax.tasks.learner import Learner, adam_of, as_floats, masked_sums
 from ssimjax.tasks.scores import image_scores
-from ssimjax.training import adam, named_key, total_steps
+from ssimjax.training import named_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,19 +130,9 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Reconstr
     # A loss that cannot take such images says so before the first step.
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     jax.eval_shape(loss, image, image)
-    optimizer = adam(
-        rate=config.optimizer.rate,
-        schedule=config.optimizer.schedule,
-        b1=config.optimizer.b1,
-        steps=total_steps(
-            len(dataset.train),
-            epochs=config.training.epochs,
-            batch_size=config.training.batch_size,
-        ),
-    )
     return Reconstruction(
         make_model=lambda rngs: model_class(shape, **options, rngs=rngs),
-        optimizer=optimizer,
+        optimizer=adam_of(config, dataset),
         loss=loss,
         regulariser=regulariser,
         weight=config.regulariser.weight,

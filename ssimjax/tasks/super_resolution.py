@@ -14,8 +14,8 @@ from ssimjax import figures, losses
 from ssimjax.data import Batch, Dataset, random_orientation, random_window
 from ssimjax.nn import SRCNN
 from ssimjax.ops import psnr, resize_bicubic, rgb_to_ycbcr, ssim
-from ssimjax.tasks.learner import Learner, State, as_floats, masked_sums
-from ssimjax.training import adam, named_key, total_steps
+from ssimjax.tasks.learner import Learner, State, adam_of, as_floats, masked_sums
+from ssimjax.training import named_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,20 +179,10 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> SuperRes
     # A loss that cannot take such images says so before the first step.
     square = jax.ShapeDtypeStruct((1, patch, patch, 1), jnp.float32)
     jax.eval_shape(loss, square, square)
-    optimizer = adam(
-        rate=config.optimizer.rate,
-        schedule=config.optimizer.schedule,
-        b1=config.optimizer.b1,
-        rate_factors={"reconstruction": config.optimizer.last_rate_factor},
-        steps=total_steps(
-            len(dataset.train),
-            epochs=config.training.epochs,
-            batch_size=config.training.batch_size,
-        ),
-    )
+    factors = {"reconstruction": config.optimizer.last_rate_factor}
     return SuperResolution(
         make_model=lambda rngs: SRCNN(**options, rngs=rngs),
-        optimizer=optimizer,
+        optimizer=adam_of(config, dataset, rate_factors=factors),
         loss=loss,
         factor=factor,
         patch=patch,
