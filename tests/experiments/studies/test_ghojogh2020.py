@@ -59,7 +59,7 @@ def checked(table, settings):
 )
 def test_every_table_has_its_numbers_and_pictures(table, settings):
     text = checked(table, settings)
-    assert ("label accuracy" in text) == (table == "conditional")
+    assert ("| label accuracy" in text) == (table == "conditional")
     assert ("confidence" in text) == (table != "faces")
 
 
