@@ -11,13 +11,7 @@ from configs import sections
 
 def defaults() -> ml_collections.ConfigDict:
     """A convolutional GAN of MNIST, in the settings of Radford et al. 2016."""
-    config = ml_collections.ConfigDict()
-    config.task = "adversarial"
-    config.seed = 0  # Of initialisation, shuffling and latent vectors.
-    config.seeds = 1  # How many seeds, from `seed` on, are trained as one program.
-    config.mesh = ()  # (replica, data): devices over seeds, over a batch; () for auto.
-    config.data = sections.data()
-
+    config = sections.study("adversarial")
     model = config.model = ml_collections.ConfigDict()
     model.name = "convolutional"  # The generator; or "dense".
     model.latent = 100  # Length of a latent vector.
@@ -33,7 +27,8 @@ def defaults() -> ml_collections.ConfigDict:
 
     objective = config.objective = ml_collections.ConfigDict()
     # gan, gan_minimax, gan_ssim_printed, gan_ssim_patches, gan_ssim_energy, lsgan,
-    # lsgan_ssim. Further keys are arguments of the SSIM distance, such as `k1`.
+    # lsgan_ssim. Further keys are arguments of the SSIM distance of scores or of pairs
+    # of images; gan_ssim_energy takes that of blocks of 4x4 pixels.
     objective.name = "gan"
     objective.weight = 0.0  # gan_ssim_energy: of the energy distance.
     objective.form = "uncentred"  # SSIM distance: Eq. 2, or "centred", Eq. 1.
@@ -45,11 +40,10 @@ def defaults() -> ml_collections.ConfigDict:
     adversarial.critic_steps = 1  # Of the discriminator for one of the generator.
     adversarial.decay = 0.99  # Of the average of the generator's parameters.
 
-    optimizer = config.optimizer = ml_collections.ConfigDict()
-    optimizer.rate = 2e-4  # Of Adam, both networks.
+    optimizer = config.optimizer = sections.adam()
+    optimizer.rate = 2e-4  # Of both networks.
     optimizer.discriminator_factor = 1.0  # On the rate of the discriminator.
-    optimizer.schedule = "constant"  # Or "cosine", down to 0 at the last step.
-    optimizer.b1 = 0.5  # Decay of the mean gradient.
+    optimizer.b1 = 0.5
 
     config.training = sections.training()
     config.training.batch_size = 64

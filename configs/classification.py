@@ -14,13 +14,8 @@ EPSILONS = (0, 1, 2, 4, 8, 16, 32, 64)
 
 def defaults() -> ml_collections.ConfigDict:
     """The published settings of Abobakr et al. 2018, Section 3.1."""
-    config = ml_collections.ConfigDict()
-    config.task = "classification"
-    config.seed = 0  # Of initialisation, shuffling and augmentation.
-    config.seeds = 1  # How many seeds, from `seed` on, are trained as one program.
-    config.mesh = ()  # (replica, data): devices over seeds, over a batch; () for auto.
+    config = sections.study("classification")
 
-    config.data = sections.data()
     config.data.name = "cifar10"
 
     model = config.model = ml_collections.ConfigDict()

@@ -12,13 +12,7 @@ from configs import sections
 
 def defaults() -> ml_collections.ConfigDict:
     """A network of MNIST, in the settings of Li et al. 2015."""
-    config = ml_collections.ConfigDict()
-    config.task = "moment_matching"
-    config.seed = 0  # Of initialisation, shuffling and latent vectors.
-    config.seeds = 1  # How many seeds, from `seed` on, are trained as one program.
-    config.mesh = ()  # (replica, data): devices over seeds, over a batch; () for auto.
-    config.data = sections.data()
-
+    config = sections.study("moment_matching")
     model = config.model = ml_collections.ConfigDict()
     model.name = "dense"  # The generator; or "convolutional".
     model.latent = 10  # Length of a latent vector.
@@ -36,10 +30,7 @@ def defaults() -> ml_collections.ConfigDict:
     matching.autoencoder = config_dict.placeholder(str)
     matching.ridge = 0.1  # λ of CMMD.
 
-    optimizer = config.optimizer = ml_collections.ConfigDict()
-    optimizer.rate = 1e-3  # Of Adam.
-    optimizer.schedule = "constant"  # Or "cosine", down to 0 at the last step.
-    optimizer.b1 = 0.9  # Decay of the mean gradient.
+    config.optimizer = sections.adam()
 
     config.training = sections.training()
     config.training.batch_size = 1000

@@ -11,13 +11,7 @@ from configs import sections
 
 def defaults() -> ml_collections.ConfigDict:
     """A deterministic autoencoder of CelebA at 64x64."""
-    config = ml_collections.ConfigDict()
-    config.task = "reconstruction"
-    config.seed = 0  # Of initialisation, shuffling and the codes that are drawn.
-    config.seeds = 1  # How many seeds, from `seed` on, are trained as one program.
-    config.mesh = ()  # (replica, data): devices over seeds, over a batch; () for auto.
-    config.data = sections.data()
-
+    config = sections.study("reconstruction")
     model = config.model = ml_collections.ConfigDict()
     model.code = 64  # Length of a code, the bottleneck.
     model.widths = (128, 256, 512, 1024)  # Filters of the encoder's layers.
@@ -31,10 +25,7 @@ def defaults() -> ml_collections.ConfigDict:
     regulariser.name = "none"  # "kl": a VAE; "mmd": an MMD-AE (WAE-MMD).
     regulariser.weight = 0.0  # Of the penalty, against the loss.
 
-    optimizer = config.optimizer = ml_collections.ConfigDict()
-    optimizer.rate = 1e-3  # Of Adam.
-    optimizer.schedule = "constant"  # Or "cosine", down to 0 at the last step.
-    optimizer.b1 = 0.9  # Decay of the mean gradient.
+    config.optimizer = sections.adam()
 
     config.training = sections.training()
     config.training.batch_size = 100

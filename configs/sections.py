@@ -4,6 +4,17 @@ import ml_collections
 from ml_collections import config_dict
 
 
+def study(task: str) -> ml_collections.ConfigDict:
+    """What every config begins with: a task, its seeds, its devices, its data."""
+    config = ml_collections.ConfigDict()
+    config.task = task  # A name of `TASKS` in ssimjax/tasks/run.py.
+    config.seed = 0  # Of all that is random: weights, order, crops, latent vectors.
+    config.seeds = 1  # How many seeds, from `seed` on, are trained as one program.
+    config.mesh = ()  # (replica, data): devices over seeds, over a batch; () for auto.
+    config.data = data()
+    return config
+
+
 def data() -> ml_collections.ConfigDict:
     """Where examples come from."""
     data = ml_collections.ConfigDict()
@@ -27,6 +38,15 @@ def data() -> ml_collections.ConfigDict:
     data.color = False  # photographs, patches: three channels instead of one.
     data.seed = 0  # photographs, patches: of their positions.
     return data
+
+
+def adam() -> ml_collections.ConfigDict:
+    """How weights are changed, but for classifiers."""
+    adam = ml_collections.ConfigDict()
+    adam.rate = 1e-3  # Of Adam.
+    adam.schedule = "constant"  # Or "cosine", down to 0 at the last step.
+    adam.b1 = 0.9  # Decay of the mean gradient.
+    return adam
 
 
 def training() -> ml_collections.ConfigDict:

@@ -11,13 +11,9 @@ from configs import sections
 
 def defaults() -> ml_collections.ConfigDict:
     """SRCNN, trained at x4 on photographs that come with scikit-image."""
-    config = ml_collections.ConfigDict()
-    config.task = "super_resolution"
-    config.seed = 0  # Of initialisation, shuffling and the squares that are cut out.
-    config.seeds = 1  # How many seeds, from `seed` on, are trained as one program.
-    config.mesh = ()  # (replica, data): devices over seeds, over a batch; () for auto.
+    config = sections.study("super_resolution")
 
-    data = config.data = sections.data()
+    data = config.data
     data.source = "photographs"
     data.color = True
     data.size = 68  # See `resolution.patch`.

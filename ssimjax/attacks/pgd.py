@@ -54,8 +54,8 @@ def pgd(
         of the largest margin is returned, for an attack on another network.
       clip_range: smallest and largest valid pixel.
       slots: how many images the network sees at a time; when one is done, the next
-        takes its place. As many as there are images, for a batch that devices share.
-        If None, 64 on CPUs and that elsewhere.
+        takes its place. If None, 64 on CPUs, and elsewhere as many as there are images,
+        which a batch that devices share needs.
 
     Returns:
       For each image the point of the largest margin, misclassified if any point was.

@@ -9,13 +9,6 @@ from ssimjax.tasks.autoencoding import reconstructions as reconstructions
 from ssimjax.tasks.classification import Classification as Classification
 from ssimjax.tasks.diagnosis import diagnose as diagnose
 from ssimjax.tasks.diagnosis import examine as examine
-from ssimjax.tasks.generation import generation_scores as generation_scores
-from ssimjax.tasks.generation import latent_interpolations as latent_interpolations
-from ssimjax.tasks.generation import nearest_training_images as nearest_training_images
-from ssimjax.tasks.generation import sample_distances as sample_distances
-from ssimjax.tasks.generation import samples as samples
-from ssimjax.tasks.generation import set_scores as set_scores
-from ssimjax.tasks.generation import spread_images as spread_images
 from ssimjax.tasks.moment_matching import MomentMatching as MomentMatching
 from ssimjax.tasks.pictures import draw_attack as draw_attack
 from ssimjax.tasks.pictures import draw_corruptions as draw_corruptions
@@ -30,6 +23,13 @@ from ssimjax.tasks.robustness import gradient_shares as gradient_shares
 from ssimjax.tasks.run import Run as Run
 from ssimjax.tasks.run import load as load
 from ssimjax.tasks.run import train as train
+from ssimjax.tasks.sampling import generation_scores as generation_scores
+from ssimjax.tasks.sampling import latent_interpolations as latent_interpolations
+from ssimjax.tasks.sampling import nearest_training_images as nearest_training_images
+from ssimjax.tasks.sampling import sample_distances as sample_distances
+from ssimjax.tasks.sampling import samples as samples
+from ssimjax.tasks.sampling import set_scores as set_scores
+from ssimjax.tasks.sampling import spread_images as spread_images
 from ssimjax.tasks.scores import image_scores as image_scores
 from ssimjax.tasks.super_resolution import SuperResolution as SuperResolution
 from ssimjax.tasks.super_resolution import degraded as degraded

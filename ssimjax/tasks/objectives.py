@@ -156,7 +156,8 @@ def by_name(name: str, *, weight: float, **options: Any) -> Objective:
         scores), "gan_ssim_energy" (of sets of images, beside the game) or "lsgan_ssim"
         (of maps of scores from 1 or 0).
       weight: of the energy distance, >= 0.
-      options: further arguments of `losses.ssim_distance`.
+      options: further arguments of `losses.ssim_distance`, for names with "ssim" but
+        "gan_ssim_energy", whose distance is that of blocks of 4x4 pixels.
 
     Returns:
       The objective.

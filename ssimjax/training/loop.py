@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import filelock
 import jax
 import numpy as np
 from etils import epath
@@ -22,8 +21,9 @@ from ssimjax.training.metrics import History, Row
 from ssimjax.training.options import Options
 from ssimjax.training.preemption import Notice, Preempted
 from ssimjax.training.processes import barrier, is_main
+from ssimjax.training.profiling import Profile
 from ssimjax.training.program import Metrics, Program
-from ssimjax.training.workdir import write_whole
+from ssimjax.training.workdir import alone_in, write_whole
 
 Report = Callable[[str], None]
 
@@ -135,7 +135,7 @@ def fit(
     with contextlib.ExitStack() as stack:
         checkpoints = None
         if workdir is not None:
-            stack.enter_context(_alone_in(workdir))
+            stack.enter_context(alone_in(workdir))
             checkpoints = stack.enter_context(
                 Checkpoints(
                     workdir / "checkpoints",
@@ -220,7 +220,7 @@ class _Run:
         parts = list(_parts(start, self.steps, options))
         with (
             Notice() as notice,
-            _Profile(options.profile_steps, self._workdir) as profile,
+            Profile(options.profile_steps, self._workdir) as profile,
             tqdm(
                 total=self.steps * self._images_per_step,
                 initial=start * self._images_per_step,
@@ -371,32 +371,6 @@ class _Run:
             self._history.add_images(done, self._task.pictures(first))
 
 
-class _Profile:
-    """Traces some steps with `jax.profiler` into the folder `profile` of a run."""
-
-    def __init__(self, steps: Sequence[int], workdir: epath.Path | None):
-        self._steps, self._workdir = steps, workdir
-        self._running = False
-
-    def __enter__(self) -> "_Profile":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._running:
-            jax.profiler.stop_trace()
-
-    def before(self, part: range) -> None:
-        if self._steps and self._workdir and self._steps[0] == part.start + 1:
-            jax.profiler.start_trace(str(self._workdir / "profile"))
-            self._running = True
-
-    def after(self, part: range, metrics: Metrics) -> None:
-        if self._running and part.stop >= self._steps[1]:
-            jax.block_until_ready(metrics)
-            jax.profiler.stop_trace()
-            self._running = False
-
-
 def _parts(start: int, steps: int, options: Options) -> Iterator[range]:
     """The steps that are one call each: as many as wished, none past what is due."""
     periods = [options.log_every, options.eval_every, options.checkpoint_every]
@@ -442,23 +416,3 @@ def _means(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _shown(value: np.ndarray | np.generic) -> str:
     return ", ".join(str(number) for number in np.ravel(value))
-
-
-@contextlib.contextmanager
-def _alone_in(workdir: epath.Path) -> Iterator[None]:
-    """Keeps other runs out of a folder."""
-    if not is_main() or "://" in str(workdir):
-        yield
-        return
-    lock = filelock.FileLock(str(workdir / "run.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise FileExistsError(
-            f"workdir {workdir} is in use by another run; processes of one run need "
-            "--distributed"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

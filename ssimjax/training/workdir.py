@@ -1,9 +1,11 @@
 """The folder of a run: which config it belongs to, and whether it is finished."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import filelock
 import ml_collections
 from etils import epath
 
@@ -129,3 +131,33 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+@contextlib.contextmanager
+def alone_in(workdir: epath.Path) -> Iterator[None]:
+    """Keeps other runs out of a folder.
+
+    Args:
+      workdir: the folder; nothing is locked on an object store.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      FileExistsError: if another run is in it.
+    """
+    if not is_main() or "://" in str(workdir):
+        yield
+        return
+    lock = filelock.FileLock(str(workdir / "run.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise FileExistsError(
+            f"workdir {workdir} is in use by another run; processes of one run need "
+            "--distributed"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -13,7 +13,7 @@ from ssimjax.tasks import (
     spread_images,
     train,
 )
-from ssimjax.tasks.generation import image_kernels
+from ssimjax.tasks.sampling import image_kernels
 from tests.small import small_config as classifier_config
 from tests.small import stripes_dataset
 from tests.tasks.test_adversarial import small_config
