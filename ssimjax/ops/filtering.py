@@ -5,6 +5,8 @@
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +41,7 @@ def weighted_sums(
       >>> weighted_sums(jnp.arange(4.0)[:, None], (1.0, 1.0))[:, 0].tolist()
       [1.0, 3.0, 5.0]
     """
-    return _weighted_sums.bind(values, taps=taps)
+    return _weighted_sums.bind(values, taps=taps, margin=0)
 
 
 def convolved(
@@ -149,42 +151,61 @@ def banded(
     return jax.lax.slice_in_dim(sums, 0, outputs, axis=-2)
 
 
-def _on_cpu(values: Array, *, taps: tuple[float, ...]) -> Array:
-    if len(taps) > _MOST_SHIFTS:
-        return banded(values, taps)
-    *batch, n, k = values.shape
-    # A call of its own: XLA would fuse this loop into the next axis' and visit taps²
-    # neighbours; its optimization barrier does not last until fusion on CPUs. The
-    # reshapes stay outside, since a call with an axis of 1 at its end copies.
+def _padded(values: Array, *, before: int, after: int) -> Array:
+    margins = [(0, 0, 0)] * (values.ndim - 1) + [(before, after, 0)]
+    return jax.lax.pad(values, jnp.zeros((), values.dtype), margins)
+
+
+def _apart(function: Callable[..., Array], values: Array, **options: Any) -> Array:
+    """A call of its own, which XLA fuses with nothing around it.
+
+    It would fuse the loop over one axis into that over the next, and visit taps²
+    neighbours, or put all that is computed before a border into the loop that adds the
+    border, which is slow. Its optimization barrier does not last until fusion on CPUs.
+    """
     with set_xla_metadata(inlineable="false"):
-        program = jax.jit(_shifted_by, static_argnames=("taps", "step"))
-        sums = program(values.reshape(*batch, n * k), taps=taps, step=k)
-    return sums.reshape(*batch, n - len(taps) + 1, k)
+        return jax.jit(function, static_argnames=tuple(options))(values, **options)
 
 
-def _elsewhere(values: Array, *, taps: tuple[float, ...]) -> Array:
-    return banded(values, taps)
+def _on_cpu(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
+    if len(taps) > _MOST_SHIFTS:
+        return _elsewhere(values, taps=taps, margin=margin)
+    *batch, n, k = values.shape
+    # The reshapes stay outside, since a call with an axis of 1 at its end copies.
+    sums = values.reshape(*batch, n * k)
+    if margin:
+        sums = _apart(_padded, sums, before=margin * k, after=margin * k)
+    sums = _apart(_shifted_by, sums, taps=taps, step=k)
+    return sums.reshape(*batch, n + 2 * margin - len(taps) + 1, k)
 
 
-def _transpose(cotangent: Array, _values, *, taps: tuple[float, ...]) -> list[Array]:
+def _elsewhere(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
+    margins = [(0, 0, 0)] * (values.ndim - 2) + [(margin, margin, 0), (0, 0, 0)]
+    return banded(jax.lax.pad(values, jnp.zeros((), values.dtype), margins), taps)
+
+
+def _transpose(
+    cotangent: Array, _values, *, taps: tuple[float, ...], margin: int
+) -> list[Array]:
     reach = len(taps) - 1
-    margins = [(0, 0, 0)] * (cotangent.ndim - 2) + [(reach, reach, 0), (0, 0, 0)]
-    padded = jax.lax.pad(cotangent, jnp.zeros((), cotangent.dtype), margins)
-    return [weighted_sums(padded, taps[::-1])]
+    return [_weighted_sums.bind(cotangent, taps=taps[::-1], margin=reach - margin)]
 
 
-def _batched(args, dimensions, *, taps: tuple[float, ...]):
+def _batched(args, dimensions, **options: Any):
     (values,), (axis,) = args, dimensions
-    return weighted_sums(jnp.moveaxis(values, axis, 0), taps), 0
+    return _weighted_sums.bind(jnp.moveaxis(values, axis, 0), **options), 0
+
+
+def _shape(values, *, taps: tuple[float, ...], margin: int):
+    *batch, n, k = values.shape
+    return values.update(shape=(*batch, n + 2 * margin - len(taps) + 1, k))
 
 
 _weighted_sums = Primitive("weighted_sums")
-_weighted_sums.def_impl(jax.jit(_weighted_sums.bind, static_argnames="taps"))
-_weighted_sums.def_abstract_eval(
-    lambda values, *, taps: values.update(
-        shape=(*values.shape[:-2], values.shape[-2] - len(taps) + 1, values.shape[-1])
-    )
+_weighted_sums.def_impl(
+    jax.jit(_weighted_sums.bind, static_argnames=("taps", "margin"))
 )
+_weighted_sums.def_abstract_eval(_shape)
 ad.deflinear2(_weighted_sums, _transpose)
 batching.primitive_batchers[_weighted_sums] = _batched
 for _lowering, _platform in ((_on_cpu, "cpu"), (_elsewhere, None)):

@@ -98,29 +98,42 @@ def _mean(values: Float[Array, "... w c"], spatial_axes: int) -> Float[Array, ".
     """Mean over the spatial axes."""
     axes = range(-1 - spatial_axes, -1)
     count = math.prod(values.shape[axis] for axis in axes)
-    return column_sums(values).sum(tuple(range(-spatial_axes, -1))) / count
+    ones = jnp.ones(values.shape[axes[0]], values.dtype)
+    return row_sums(values, ones, spatial_axes=spatial_axes) / count
 
 
-def column_sums(values: Float[Array, "... w c"]) -> Float[Array, "... c"]:
-    """Sum over the last spatial axis, as a product with ones.
+def row_sums(
+    values: Float[Array, "... c"],
+    weights: Float[Array, " rows"],
+    *,
+    spatial_axes: int = 2,
+) -> Float[Array, "... c"]:
+    """Sum over the spatial axes, weighted along the first, as a product.
+
+        Σ_r weights_r Σ_... values
 
     XLA's CPU backend fuses a plain sum with all that comes before it into one loop on
     one core; a product it computes on all cores, from a map made on all cores.
 
     Args:
-      values: maps `[..., w, channels]`.
+      values: maps `[..., *map, channels]`.
+      weights: one per row, the first axis of the map.
+      spatial_axes: number of spatial axes, 1 to 3.
 
     Returns:
       Sums `[..., channels]`.
 
     Example:
-      >>> column_sums(jnp.ones((4, 2))).tolist()
-      [4.0, 4.0]
+      >>> row_sums(jnp.ones((4, 3, 2)), jnp.arange(4.0)).tolist()
+      [18.0, 18.0]
     """
-    ones = jnp.ones(values.shape[-2], values.dtype)
-    return jnp.einsum(
-        "...wc,w->...c", values, ones, precision=jax.lax.Precision.HIGHEST
-    )
+    axis = values.ndim - 1 - spatial_axes
+    rows = values.reshape(*values.shape[: axis + 1], -1)
+    # With weights for each image, XLA takes the map as it lies; else it transposes it.
+    weights = jnp.broadcast_to(weights, (*values.shape[:axis], 1, len(weights)))
+    sums = jnp.matmul(weights, rows, precision=jax.lax.Precision.HIGHEST)
+    sums = sums.reshape(*values.shape[:axis], -1, values.shape[-1])
+    return sums.sum(-2)
 
 
 def mean_over_channels(

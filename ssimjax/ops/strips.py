@@ -23,7 +23,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from ssimjax.ops.pooling import channel_means, column_sums
+from ssimjax.ops.pooling import channel_means, row_sums
 
 # A strip of one image. A map and its gradient need about ten of that size, which should
 # stay in the cache; fresh memory costs more than the arithmetic on it.
@@ -133,68 +133,84 @@ def strip_means(
     shapes = [s.shape for s in jax.eval_shape(values, *images, *constants)]
     scales = [w / math.prod(s[axis:-1]) for w, s in zip(weights, shapes)]
 
-    def by_groups(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
-        batch = arguments[0].shape[:axis]
-        if tiles.images >= math.prod(batch):
-            return by_strips(wanted, arguments)
-
-        def grouped(array: Array) -> Array:
-            rest = array.shape[axis:]
-            array = jnp.broadcast_to(array, (*batch, *rest))
-            return array.reshape(-1, tiles.images, *rest)
-
-        groups = jax.lax.map(
-            functools.partial(by_strips, wanted), jax.tree.map(grouped, arguments)
-        )
-        return jax.tree.map(lambda a: a.reshape(*batch, *a.shape[2:]), groups)
-
-    def by_strips(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
-        axis = arguments[0].ndim - 1 - spatial_axes
+    def by_tiles(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
         # A row of a gradient needs all windows that see it: a halo more on both sides.
         plan = _plan(height, tiles.rows, halos, halo if wanted else 0)
+        batch, count = arguments[0].shape[:axis], math.prod(arguments[0].shape[:axis])
+        grouped = tiles.images < count
+        if grouped:
+            # Slices of one batch axis, for XLA would copy the images to give a loop
+            # groups of them.
+            arguments = tuple(
+                jnp.broadcast_to(a, (*batch, *a.shape[axis:])).reshape(
+                    count, *a.shape[axis:]
+                )
+                for a in arguments
+            )
+        rows_axis = 1 if grouped else axis
+        firsts = np.arange(0, count, tiles.images) if grouped else np.zeros(1, int)
+        steps = (
+            jnp.asarray(firsts.repeat(np.size(plan.strips.start))),
+            jax.tree.map(lambda a: np.concatenate([a] * len(firsts)), plan.strips),
+        )
 
-        def add_strip(carry: _MeansAndGradients, strip: _Strip):
-            sums, gradients = carry
-            parts = [
-                jax.lax.dynamic_slice_in_dim(image, strip.start, plan.size, axis)
-                for image in arguments[:2]
-            ]
+        def group(array: Array, first: Int[Array, ""]) -> Array:
+            if not grouped:
+                return array
+            return jax.lax.dynamic_slice_in_dim(array, first, tiles.images)
+
+        def put(array: Array, part: Array, first: Int[Array, ""], row: ArrayLike = 0):
+            start = [jnp.zeros((), jnp.int32)] * array.ndim
+            if grouped:
+                start[0] = jnp.asarray(first, jnp.int32)
+            start[rows_axis] = jnp.asarray(row, jnp.int32)
+            return jax.lax.dynamic_update_slice(array, part, start)
+
+        def add_tile(
+            carry: _MeansAndGradients, step: tuple[Int[Array, ""], _Strip]
+        ) -> tuple[_MeansAndGradients, None]:
+            (sums, gradients), (first, strip) = carry, step
+            parts = [group(array, first) for array in arguments]
+            parts[:2] = (
+                jax.lax.dynamic_slice_in_dim(image, strip.start, plan.size, rows_axis)
+                for image in parts[:2]
+            )
 
             def of_wanted(*chosen: Array) -> Sequence[Array]:
-                pair = list(parts)
+                pair = list(parts[:2])
                 for index, image in zip(wanted, chosen):
                     pair[index] = image
-                return values(*pair, *arguments[2:])
+                return values(*pair, *parts[2:])
 
             maps, pull = jax.vjp(of_wanted, *(parts[index] for index in wanted))
+            added = group(sums, first)
             for map_, owned, scale in zip(maps, strip.owned, scales):
-                sums += jnp.einsum(
-                    "...rc,r->...c",
-                    column_sums(map_).sum(tuple(range(1 - spatial_axes, -1))),
-                    scale * jnp.asarray(owned, map_.dtype),
-                    precision=jax.lax.Precision.HIGHEST,
-                )
+                weights = scale * jnp.asarray(owned, map_.dtype)
+                added += row_sums(map_, weights, spatial_axes=spatial_axes)
             pulled = ()
             if wanted:
                 pulled = pull([jnp.full_like(m, s) for m, s in zip(maps, scales)])
             return (
-                sums,
+                put(sums, added, first),
                 tuple(
-                    jax.lax.dynamic_update_slice_in_dim(
+                    put(
                         gradient,
-                        jax.lax.dynamic_slice_in_dim(new, strip.skip, plan.rows, axis),
+                        jax.lax.dynamic_slice_in_dim(
+                            new, strip.skip, plan.rows, rows_axis
+                        ),
+                        first,
                         strip.start + strip.skip,
-                        axis,
                     )
                     for gradient, new in zip(gradients, pulled)
                 ),
             ), None
 
         sums = jnp.zeros(
-            (*arguments[0].shape[:axis], shapes[0][-1]), arguments[0].dtype
+            (*arguments[0].shape[:rows_axis], shapes[0][-1]), arguments[0].dtype
         )
         gradients = tuple(jnp.zeros_like(arguments[index]) for index in wanted)
-        return jax.lax.scan(add_strip, (sums, gradients), plan.strips)[0]
+        found, _ = jax.lax.scan(add_tile, (sums, gradients), steps)
+        return jax.tree.map(lambda a: a.reshape(*batch, *a.shape[rows_axis:]), found)
 
     def whole(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
         def means_of(*chosen: Array) -> Array:
@@ -213,7 +229,7 @@ def strip_means(
     def with_gradients(wanted: tuple[int, ...]) -> Callable[..., _MeansAndGradients]:
         @jax.custom_jvp
         def function(*arguments: Array) -> _MeansAndGradients:
-            return by_groups(wanted, arguments)
+            return by_tiles(wanted, arguments)
 
         @function.defjvp
         def _(primals: _Arrays, tangents: _Arrays):
@@ -223,7 +239,7 @@ def strip_means(
 
     @jax.custom_jvp
     def means(*arguments: Array) -> Array:
-        return by_groups((), arguments)[0]
+        return by_tiles((), arguments)[0]
 
     @functools.partial(means.defjvp, symbolic_zeros=True)
     def _(primals: _Arrays, tangents: tuple[Any, ...]):
