@@ -23,6 +23,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from ssimjax.ops.filtering import apart
 from ssimjax.ops.pooling import channel_means, row_sums
 
 # A strip of one image. A map and its gradient need about ten of that size, which should
@@ -38,7 +39,7 @@ _GROUP_BYTES = 2**20
 _Values = Callable[..., Sequence[Float[Array, "..."]]]
 _Images = tuple[Float[Array, "..."], Float[Array, "..."]]
 _Arrays = tuple[Array, ...]
-_MeansAndGradients = tuple[Array, tuple[Array, ...]]
+_MeansAndGradients = tuple[Array, Sequence[Array]]
 
 
 class Tiling(NamedTuple):
@@ -133,6 +134,26 @@ def strip_means(
     shapes = [s.shape for s in jax.eval_shape(values, *images, *constants)]
     scales = [w / math.prod(s[axis:-1]) for w, s in zip(weights, shapes)]
 
+    def add_level(
+        wanted: tuple[int, ...],
+        level: int,
+        scale: float,
+        found: _MeansAndGradients,
+        parts: Sequence[Array],
+        owned: Bool[Array, " rows"],
+    ) -> _MeansAndGradients:
+        def of_wanted(*chosen: Array) -> Array:
+            pair = list(parts[:2])
+            for index, image in zip(wanted, chosen):
+                pair[index] = image
+            return values(*pair, *parts[2:])[level]
+
+        map_, pull = jax.vjp(of_wanted, *(parts[index] for index in wanted))
+        weights = scale * owned.astype(map_.dtype)
+        sums = found[0] + row_sums(map_, weights, spatial_axes=spatial_axes)
+        pulled = pull(jnp.full_like(map_, scale)) if wanted else ()
+        return sums, [a + b for a, b in zip(found[1], pulled)]
+
     def by_tiles(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
         # A row of a gradient needs all windows that see it: a halo more on both sides.
         plan = _plan(height, tiles.rows, halos, halo if wanted else 0)
@@ -176,20 +197,12 @@ def strip_means(
                 for image in parts[:2]
             )
 
-            def of_wanted(*chosen: Array) -> Sequence[Array]:
-                pair = list(parts[:2])
-                for index, image in zip(wanted, chosen):
-                    pair[index] = image
-                return values(*pair, *parts[2:])
-
-            maps, pull = jax.vjp(of_wanted, *(parts[index] for index in wanted))
-            added = group(sums, first)
-            for map_, owned, scale in zip(maps, strip.owned, scales):
-                weights = scale * jnp.asarray(owned, map_.dtype)
-                added += row_sums(map_, weights, spatial_axes=spatial_axes)
-            pulled = ()
-            if wanted:
-                pulled = pull([jnp.full_like(m, s) for m, s in zip(maps, scales)])
+            found = group(sums, first), [jnp.zeros_like(parts[i]) for i in wanted]
+            for level, (owned, scale) in enumerate(zip(strip.owned, scales)):
+                # One level after the other: side by side, they leave the cache.
+                add = functools.partial(add_level, wanted, level, scale)
+                found = apart(add, found, parts, owned)
+            added, pulled = found
             return (
                 put(sums, added, first),
                 tuple(

@@ -98,11 +98,13 @@ def test_order_of_a_batch_and_broadcasting(name):
     metric = JITTED[name]
     x, y = jax.random.uniform(jax.random.key(0), (2, 4, 20, 21, 1))
     value = metric(x, y)
-    np.testing.assert_allclose(metric(x[::-1], y[::-1]), value[::-1], rtol=1e-5)
+    # Of noise, windows of both signs cancel: means are as accurate as their terms.
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
+    close(metric(x[::-1], y[::-1]), value[::-1])
     table = metric(x[:, None], y[:3])
     assert table.shape == (4, 3)
-    np.testing.assert_allclose(table.diagonal(), value[:3], rtol=1e-5)
-    np.testing.assert_allclose(metric(x[1], y)[2], table[1, 2], rtol=1e-5)
+    close(table.diagonal(), value[:3])
+    close(metric(x[1], y)[2], table[1, 2])
 
 
 def test_components_multiply_to_ssim(float64):
