@@ -10,6 +10,8 @@ from ssimjax.nn.classifiers import ShallowClassifier as ShallowClassifier
 from ssimjax.nn.generative import MLP as MLP
 from ssimjax.nn.generative import DenseGenerator as DenseGenerator
 from ssimjax.nn.generative import Discriminator as Discriminator
+from ssimjax.nn.inception import inception_features as inception_features
+from ssimjax.nn.inception import load_inception as load_inception
 from ssimjax.nn.pooling import avg_pool as avg_pool
 from ssimjax.nn.pooling import max_pool as max_pool
 from ssimjax.nn.ssim_conv import SSIMConv as SSIMConv
