@@ -49,7 +49,8 @@ benchmark: $(PEERS)/installed
 
 # Their dependencies are left out: kornia and piq ask for torchvision and any torch, of
 # which pip may choose a CUDA build of several GB. SSIM needs neither; the two small
-# packages at the end are what the imports do need.
+# packages at the end are what the imports do need. torch-fidelity has a folder of its
+# own, as torchmetrics would import it, and with it torchvision, if it found it.
 $(PEERS)/installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
@@ -57,6 +58,8 @@ $(PEERS)/installed: pyproject.toml Makefile
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		pytorch-msssim==1.0.0 piq==0.8.0 torchmetrics==1.9.0 kornia==0.9.0 \
 		kornia_rs lightning-utilities pyautoattack==0.2.0
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--upgrade --target $(PEERS)/torch-fidelity torch-fidelity==0.4.0
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 		dm-pix==0.4.5 foolbox==3.3.4
 	-$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \

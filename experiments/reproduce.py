@@ -21,6 +21,7 @@ from etils import epath
 from experiments import command_line
 from experiments.studies import abobakr2018, ghojogh2020, lu2019, snell2017
 from experiments.studies.page import write_section
+from ssimjax.nn import load_inception
 
 STUDIES = {
     "abobakr2018": abobakr2018,
@@ -50,6 +51,11 @@ _IMAGES = flags.DEFINE_string(
     None,
     "Folder of T91, Set5, Set14 and BSDS200, folders of image files, for "
     "super-resolution; without it, it is trained and judged on photographs.",
+)
+_INCEPTION = flags.DEFINE_string(
+    "inception",
+    None,
+    "Weights pt_inception-2015-12-05, .pth or .npz, for FID and KID in ghojogh2020.",
 )
 
 # In steps of 1/255.
@@ -95,6 +101,8 @@ def main(*arguments: str) -> None:
             "attacks": _attacks(),
             "epsilons": [n / 255 for n in steps],
         }
+    elif study is ghojogh2020 and _INCEPTION.value is not None:
+        options = {"inception": load_inception(_INCEPTION.value)}
     settings = study.Settings(
         workdir=workdir,
         pictures=page.parent / page.stem,

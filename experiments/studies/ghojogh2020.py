@@ -20,7 +20,8 @@ from configs.ghojogh2020 import (
     lsgan,
     vae,
 )
-from experiments.studies.settings import Settings, difference
+from experiments.studies import settings as common
+from experiments.studies.settings import difference
 from ssimjax import figures
 from ssimjax.data import Dataset, open_dataset
 from ssimjax.tables import markdown_table, with_deviation
@@ -34,6 +35,7 @@ from ssimjax.tasks import (
     spread_images,
 )
 from ssimjax.tasks.run import TASKS
+from ssimjax.tasks.sampling import Features
 
 __all__ = ["TABLES", "Settings"]
 
@@ -42,6 +44,8 @@ _SCORES = {
     "rbf mmd": 4,
     "ssim mmd": 4,
     "frechet": 1,
+    "fid": 1,
+    "kid": 4,
     "precision": 2,
     "recall": 2,
     "diversity": 2,
@@ -51,10 +55,23 @@ _SCORES = {
     "label_accuracy": 2,
 }
 # What pairs of models are compared by.
-_COMPARED = ("rbf mmd", "ssim mmd", "frechet", "recall")
+_COMPARED = ("rbf mmd", "ssim mmd", "frechet", "fid", "recall")
 _COUNT = 500
 _SHOWN = 10
 _BATCHES = (250, 500, 1000, 2000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(common.Settings):
+    """How much is trained, and where it goes.
+
+    Attributes:
+      inception: features for FID and KID; None for tables without them.
+    """
+
+    inception: Features | None = None
+
+
 _Configure = Callable[[Settings], ml_collections.ConfigDict]
 
 
@@ -73,9 +90,12 @@ def _table(
     for name, configure in models.items():
         run = settings.train(name, configure(settings))
         if not lines:
-            lines.append({"model": "test images"} | _cells(_real(run, judge)))
+            real = _cells(_real(run, judge, settings.inception))
+            lines.append({"model": "test images"} | real)
             lines[0]["s / step"] = "-"
-        scores[name] = generation_scores(run, judge=judge, count=_COUNT)
+        scores[name] = generation_scores(
+            run, judge=judge, inception=settings.inception, count=_COUNT
+        )
         rate = run.summary["images_per_second"]
         seconds = (
             "-" if rate is None else f"{run.config.training.batch_size / rate:.2f}"
@@ -86,6 +106,7 @@ def _table(
     shown = [c for c in lines[0] if any(line[c] != "-" for line in lines)]
     sentences = [_claims(pair, scores) for pair in pairs]
     text = _LEGEND if judge is None else f"{_LEGEND} {_JUDGED}"
+    text = text if settings.inception is None else f"{text} {_INCEPTION}"
     config = run.config
     return "\n\n".join(
         [
@@ -121,6 +142,10 @@ _JUDGED = (
     "classes (those that 3 % of the samples or more are taken for) and label accuracy "
     "(share of samples that are taken for the class they were asked to be)."
 )
+_INCEPTION = (
+    "FID and KID (unbiased, of all pairs) are of the features of Inception, under the "
+    "weights that were given; FID of so few images is higher than of more."
+)
 
 
 def _judge(settings: Settings) -> Run:
@@ -129,12 +154,14 @@ def _judge(settings: Settings) -> Run:
     return alone.train("classifier", classifier.get_config())
 
 
-def _real(run: Run, judge: Run | None) -> dict[str, Any]:
+def _real(run: Run, judge: Run | None, inception: Features | None) -> dict[str, Any]:
     """Scores of test images against other test images: what can be had."""
     images = spread_images(run.dataset.test, 2 * _COUNT)
     train = spread_images(run.dataset.train, 10_000)
     pair = images[::2], images[1::2]
-    found = set_scores(jax.random.key(0), *pair, train=train, judge=judge)
+    found = set_scores(
+        jax.random.key(0), *pair, train=train, judge=judge, inception=inception
+    )
     return {name: float(value) for name, value in found.items()}
 
 

@@ -1,7 +1,7 @@
 """Distances of two samples in a feature space that the caller chooses.
 
 They are named after the features that they are taken in: the names FID and KID belong
-to one network and its weights.
+to one network and its weights, which `ssimjax.nn.load_inception` reads.
 """
 
 import jax
@@ -105,6 +105,12 @@ def polynomial_kernel(
 
 def kernel_distance(x: Images, y: Images) -> Float[Array, ""]:
     """Unbiased squared MMD of two samples of features, with the cubic kernel.
+
+        mean k(x_i, x_j) + mean k(y_i, y_j) - 2 mean k(x_i, y_j),  k = (x·y / d + 1)³
+
+    where the first two means are over i ≠ j. It is KID where the features are those of
+    `ssimjax.nn.load_inception`; KID is often given times 1000, or as a mean over
+    subsets, of which this is the whole.
 
     Args:
       x: features `[n, ...]`, n >= 2.

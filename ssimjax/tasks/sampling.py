@@ -32,6 +32,8 @@ _PERMUTATIONS = 500
 _PAIRED = 200
 # Training images among which the nearest is sought.
 _NEIGHBOURS = 10_000
+# Images that go through Inception at once; its largest layer has 5.5 MB of each.
+_INCEPTION_BATCH = 25
 # Of all samples, for a class to count as made.
 _LEAST_SHARE = 0.03
 
@@ -170,7 +172,12 @@ def sample_distances(
 
 
 def generation_scores(
-    run: Run, *, judge: Run | None = None, count: int = 500, seed: int = 0
+    run: Run,
+    *,
+    judge: Run | None = None,
+    inception: Features | None = None,
+    count: int = 500,
+    seed: int = 0,
 ) -> Row:
     """Every measure of `set_scores` of samples against test images.
 
@@ -178,6 +185,7 @@ def generation_scores(
       run: a trained generative model.
       judge: a trained classifier of such images with a method `embed`; None for
         measures without features.
+      inception: as in `set_scores`.
       count: samples, and at most as many test images, spread evenly.
       seed: of the samples and the tests.
 
@@ -192,11 +200,14 @@ def generation_scores(
     """
     real = spread_images(run.dataset.test, count)
     train = spread_images(run.dataset.train, _NEIGHBOURS)
+    inception_scores = None if inception is None else _against(inception, real)
 
     def scores(replica: int) -> dict[str, Array]:
         fake = jnp.asarray(samples(run, count, replica=replica, seed=seed))
         key = jax.random.fold_in(named_key(jax.random.key(seed), "tests"), replica)
         found = set_scores(key, real, fake, train=train, judge=judge)
+        if inception_scores is not None:
+            found |= inception_scores(fake)
         if judge is not None and _prior(run).classes:
             seen = judge.task.model(judge.states()[0])(fake).argmax(-1)
             found["label_accuracy"] = (seen == _prior(run).labels(count)).mean()
@@ -212,6 +223,7 @@ def set_scores(
     *,
     train: Float[Array, "k h w c"],
     judge: Run | None = None,
+    inception: Features | None = None,
 ) -> dict[str, Float[Array, ""]]:
     """How near one set of images is to another, how varied, and how new.
 
@@ -221,6 +233,8 @@ def set_scores(
       fake: samples in [0, 1], or other real images, whose scores are what can be had.
       train: training images in [0, 1].
       judge: a trained classifier with a method `embed`.
+      inception: features of colour images in [0, 1] as `ssimjax.nn.load_inception`
+        gives them, called with batches; gray images are repeated to three channels.
 
     Returns:
       `rbf mmd` and `ssim mmd`, as in `sample_distances`, with the p-values `rbf p` and
@@ -230,7 +244,13 @@ def set_scores(
       images: near 0 where training images are repeated. With a judge `frechet`,
       `kernel`, `precision` and `recall` of its features; `confidence`, the mean of its
       largest probability; `classes`, how many classes 3 % of the samples or more are
-      taken for.
+      taken for. With Inception `fid`, their `frechet_distance`, and `kid`, their
+      `kernel_distance`: the unbiased MMD² of the kernel (x·y / 2048 + 1)³ of all pairs.
+      Few images raise FID, whose numbers compare with those of as many images alone.
+
+    References:
+      Heusel et al. 2017, GANs trained by a two time-scale update rule, Eq. 6.
+      Binkowski et al. 2018, Demystifying MMD GANs, Section 4.
     """
     found: dict[str, Array] = {}
     for name, kernel in image_kernels(real).items():
@@ -241,6 +261,8 @@ def set_scores(
     found["diversity"] = _diversity(fake) / _diversity(real)
     apart = [jnp.median(nearest(images, train)[1]) for images in (fake, real)]
     found["novelty"] = apart[0] / apart[1]
+    if inception is not None:
+        found |= _against(inception, real)(fake)
     if judge is None:
         return found
     model = judge.task.model(judge.states()[0])
@@ -289,6 +311,24 @@ def spread_images(arrays: Arrays, count: int) -> Float[Array, "n h w c"]:
     """
     chosen = np.linspace(0, len(arrays) - 1, min(count, len(arrays))).astype(int)
     return as_floats(jnp.asarray(arrays.images[chosen]))
+
+
+def _against(
+    inception: Features, real: Float[Array, "n h w c"]
+) -> Callable[[Array], dict[str, Array]]:
+    """FID and KID of samples against real images, which are looked at once."""
+
+    def features(images: Array) -> Array:
+        if images.shape[-1] == 1:
+            images = jnp.repeat(images, 3, axis=-1)
+        return jnp.asarray(in_batches(inception, images, _INCEPTION_BATCH))
+
+    def scores(fake: Array) -> dict[str, Array]:
+        pair = known, features(fake)
+        return {"fid": frechet_distance(*pair), "kid": kernel_distance(*pair)}
+
+    known = features(real)
+    return scores
 
 
 def _diversity(images: Float[Array, "n h w c"]) -> Float[Array, ""]:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssimjax.ops import mmd
+from ssimjax.ops import frechet_distance, kernel_distance, mmd
 from ssimjax.tasks import (
     generation_scores,
     latent_interpolations,
@@ -103,6 +103,38 @@ def test_scores_of_a_run(run, judge):
     real = spread_images(run.dataset.test, 40)
     expected = mmd(real, fake, image_kernels(real)["rbf"], estimator="unbiased")
     np.testing.assert_allclose(row["rbf mmd"], expected, rtol=1e-3)
+
+
+def colour_moments(images):
+    """Stands for Inception, which wants three channels."""
+    assert images.shape[1:] == (12, 12, 3) and len(images) == 25
+    return jnp.concatenate([images.mean((1, 2)), images.std((1, 2))], -1)
+
+
+def moments(images):
+    """The same features of gray images, without batches."""
+    parts = [jnp.tile(f((1, 2)), 3) for f in (images.mean, images.std)]
+    return jnp.concatenate(parts, -1)
+
+
+def test_fid_and_kid_are_there_where_inception_is(run):
+    real, other, known = halves()
+    plain = set_scores(jax.random.key(0), real, other, train=known)
+    found = set_scores(
+        jax.random.key(0), real, other, train=known, inception=colour_moments
+    )
+    assert set(found) - set(plain) == {"fid", "kid"}
+    pair = moments(real), moments(other)
+    np.testing.assert_allclose(found["fid"], frechet_distance(*pair), atol=1e-5)
+    np.testing.assert_allclose(found["kid"], kernel_distance(*pair), atol=1e-5)
+
+    assert not {"fid", "kid"} & set(generation_scores(run, count=40))
+    row = generation_scores(run, inception=colour_moments, count=40)
+    real = spread_images(run.dataset.test, 40)
+    pair = moments(real), moments(jnp.asarray(samples(run, 40)))
+    assert row["fid"] > 1e-3
+    np.testing.assert_allclose(row["fid"], frechet_distance(*pair), rtol=1e-3)
+    np.testing.assert_allclose(row["kid"], kernel_distance(*pair), rtol=1e-3)
 
 
 def test_labels_are_checked(run):

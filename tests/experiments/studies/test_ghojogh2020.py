@@ -1,5 +1,7 @@
 """The whole study, made as small as it can be."""
 
+import dataclasses
+
 import pytest
 from etils import epath
 
@@ -75,3 +77,14 @@ def test_memory_of_a_step_is_measured(settings):
 def test_codes(settings):
     text = checked("code_gmmn", settings)
     assert "`code_gmmn-ssim_distance` against `code_gmmn-mse`" in text
+    assert "| fid " not in text and "FID" not in text
+
+
+def test_fid_and_kid_are_columns_where_inception_is_given(settings):
+    """The networks of the test above are taken from their folder."""
+    given = dataclasses.replace(settings, inception=lambda images: images.mean((1, 2)))
+    text = checked("code_gmmn", given)
+    header = next(line for line in text.splitlines() if line.startswith("| model"))
+    columns = [cell.strip() for cell in header.split("|")]
+    assert {"fid", "kid"} <= set(columns) and " in fid " in text
+    assert "FID and KID (unbiased, of all pairs)" in text
