@@ -63,6 +63,7 @@ def test_every_table_has_its_numbers_and_pictures(table, settings):
     text = checked(table, settings)
     assert ("| label accuracy" in text) == (table == "conditional")
     assert ("confidence" in text) == (table != "faces")
+    assert "FID" not in text and "fid" not in text
 
 
 def test_memory_of_a_step_is_measured(settings):
@@ -74,16 +75,10 @@ def test_memory_of_a_step_is_measured(settings):
     assert all(3 <= measured[2000][i] < 40 for i in (1, 3))
 
 
-def test_codes(settings):
-    text = checked("code_gmmn", settings)
-    assert "`code_gmmn-ssim_distance` against `code_gmmn-mse`" in text
-    assert "| fid " not in text and "FID" not in text
-
-
-def test_fid_and_kid_are_columns_where_inception_is_given(settings):
-    """The networks of the test above are taken from their folder."""
+def test_codes_and_the_columns_of_inception(settings):
     given = dataclasses.replace(settings, inception=lambda images: images.mean((1, 2)))
     text = checked("code_gmmn", given)
+    assert "`code_gmmn-ssim_distance` against `code_gmmn-mse`" in text
     header = next(line for line in text.splitlines() if line.startswith("| model"))
     columns = [cell.strip() for cell in header.split("|")]
     assert {"fid", "kid"} <= set(columns) and " in fid " in text
