@@ -25,9 +25,9 @@ def image_scores(
       their weights divided by their sum; `lw_ssim`, with its default windows, at most
       2; `mse`; `mae`; `psnr` in dB, of an MSE of at least 1e-10; `saturation`, the mean
       over pixels of the difference between the largest and the smallest channel of the
-      reconstruction less that of the image: negative where colour is lost; `chroma`, the
-      mean over pixels of the distance of (Cb, Cr) of BT.601, which also sees colours
-      that are as strong and wrong. Both are 0 for gray.
+      reconstruction less that of the image: negative where colour is lost; `chroma`,
+      the mean over pixels of the distance of (Cb, Cr) of BT.601, which also sees
+      colours that are as strong and wrong. Both are 0 for gray.
 
     Raises:
       ValueError: if an image is smaller than the window.
