@@ -7,7 +7,8 @@
 `losses`: every loss with its gradient, beside SSIM.
 `scaling`: SSIM of all sizes, and how far each is from the trend.
 `kernels`: the Gram matrix of SSIM of 500 images.
-`attacks`: FGSM and PGD beside foolbox.
+`attacks`: FGSM and PGD beside foolbox, on the classifier in `--workdir`, or on one that
+is trained for it.
 `data`: images per second from the cache to the devices.
 `train`: training of the Fig. 4 networks, beside its step alone, five seeds at once and,
 where PyTorch is installed, PyTorch.
@@ -46,6 +47,7 @@ _SUBJECTS = {
 _REPEATS = flags.DEFINE_integer(
     "repeats", None, "Timings of each rival; a number that suits the subject if none."
 )
+_WORKDIR = flags.DEFINE_string("workdir", None, "A trained classifier, for attacks.")
 _OUT = flags.DEFINE_string("out", None, "JSON file to write, and a PNG file beside it.")
 
 
@@ -60,7 +62,8 @@ def main(subject: str) -> None:
             report = peers.measure(name, repeats=repeats)
         else:
             module = importlib.import_module(f"experiments.benchmarks.{name}")
-            report = module.measure(repeats=repeats)
+            options = {"workdir": _WORKDIR.value} if name == "attacks" else {}
+            report = module.measure(repeats=repeats, **options)
         device = jax.devices()[0].device_kind
         print(f"\n{report.title}; jax {jax.__version__}, {device}\n")
         print(markdown_table(report.lines))

@@ -1,4 +1,4 @@
-"""Attacks on a trained Fig. 4 network, beside foolbox."""
+"""Attacks on a trained classifier, beside foolbox."""
 
 import functools
 import importlib
@@ -9,11 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from etils import epath
 
 from configs.abobakr2018 import table1
 from experiments.benchmarks.timing import Report, turns
 from ssimjax.attacks import fgsm, is_fooled, pgd
-from ssimjax.tasks import train
+from ssimjax.tasks import Run, load, train
 
 _IMAGES, _EPSILON, _STEPS = 1000, 8 / 255, 50
 _L2_EPSILON = 0.5
@@ -22,26 +24,25 @@ _PACE = 2.5 / _STEPS
 _SLOWLY = "foolbox, network not compiled (one timing)"
 
 
-def measure(*, repeats: int) -> Report:
+def measure(*, repeats: int, workdir: epath.PathLike | None = None) -> Report:
     """Images per second of each library, and what each attack leaves right.
 
-    The network is trained here, on patches of photographs, until most test patches are
-    right; the attacks have the same size, steps and step size.
+    The attacks of both have the same size, steps and step size.
 
     Args:
       repeats: timings of each.
+      workdir: folder of a trained classifier. If None, the convolutional network of
+        Fig. 4 is trained, on patches of photographs, until most test patches are right.
 
     Returns:
       A row per attack.
     """
-    config = table1.get_config("conv")
-    config.data.source, config.data.color = "photographs", True
-    config.data.train_count, config.data.test_count = 2000, _IMAGES
-    config.training.epochs, config.training.eval_every = 8.0, 10_000
-    run = train(config)
+    run = _trained() if workdir is None else load(workdir)
     model = run.task.model(run.states()[0])
-    pixels = jnp.asarray(run.dataset.test.images, jnp.float32) / 255
-    labels = jnp.asarray(run.dataset.test.labels)
+    test = run.dataset.test
+    chosen = np.linspace(0, len(test) - 1, min(_IMAGES, len(test))).astype(int)
+    pixels = jnp.asarray(test.images[chosen], jnp.float32) / 255
+    labels = jnp.asarray(test.labels[chosen])
     key = jax.random.key(0)
     linf = functools.partial(
         pgd, key, model, labels=labels, epsilon=_EPSILON, steps=_STEPS
@@ -83,7 +84,7 @@ def measure(*, repeats: int) -> Report:
             images = jax.block_until_ready(slowly[name](pixels))
             seconds[_SLOWLY] = time.perf_counter() - start
             right[_SLOWLY] = float(1 - is_fooled(model(images), labels).mean())
-        rates = {library: _IMAGES / value for library, value in seconds.items()}
+        rates = {library: len(pixels) / value for library, value in seconds.items()}
         row = {"attack": name, "images_per_second": rates, "accuracy": right}
         if theirs:
             row["ratio"] = rates["ssimjax"] / rates["foolbox"]
@@ -108,8 +109,17 @@ def measure(*, repeats: int) -> Report:
         "its steps one by one, on a compiled network but where it says otherwise, and "
         "checks its result with the network."
     ]
-    title = f"attacks on {_IMAGES} photographs of 32x32x3"
+    size = "x".join(map(str, pixels.shape[1:]))
+    title = f"attacks on {len(pixels)} images of {size} ({run.dataset.description})"
     return Report(title, rows, lines, notes, chart, "images/s")
+
+
+def _trained() -> Run:
+    config = table1.get_config("conv")
+    config.data.source, config.data.color = "photographs", True
+    config.data.train_count, config.data.test_count = 2000, _IMAGES
+    config.training.epochs, config.training.eval_every = 8.0, 10_000
+    return train(config)
 
 
 def _foolbox(model: Any, labels: jax.Array) -> dict[str, Callable[[jax.Array], Any]]:

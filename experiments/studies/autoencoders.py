@@ -23,10 +23,16 @@ def score_cells(row: Mapping[str, Any]) -> dict[str, str]:
       row: of `reconstruction_scores`.
 
     Returns:
-      Scores by name; `colour` is the saturation.
+      Scores by name; `colour` is the saturation, and both it and `chroma` are left out
+      for gray images.
     """
     cells = {name: with_deviation(row, name, digits=d) for name, d in _SCORES.items()}
-    return cells | {"colour": with_deviation(row, "saturation", digits=4)}
+    if row["chroma"] == 0:
+        return cells
+    return cells | {
+        "colour": with_deviation(row, "saturation", digits=4),
+        "chroma error": with_deviation(row, "chroma", digits=4),
+    }
 
 
 def compared(name: str, runs: Mapping[str, Run], settings: Settings) -> list[str]:

@@ -72,7 +72,7 @@ def _table1(settings: Settings) -> str:
             "Means over held-out images, ± the standard deviation over "
             f"{settings.seeds} seeds. Colour: mean difference of the largest and the "
             "smallest channel, less that of the originals; negative where colour is "
-            "lost.",
+            "lost. Chroma error: mean distance of Cb and Cr, for pixels in [0, 1].",
             "\n".join(f"- {sentence}" for sentence in sentences),
             about(run),
             *pictures,

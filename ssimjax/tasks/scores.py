@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.losses import mae, mse
-from ssimjax.ops import MS_SSIM_WEIGHTS, lw_ssim, ms_ssim, psnr, ssim
+from ssimjax.ops import MS_SSIM_WEIGHTS, lw_ssim, ms_ssim, psnr, rgb_to_ycbcr, ssim
+from ssimjax.ops.similarity import safe_sqrt
 
 # A scale on which the window of 11 pixels has no place is left out.
 _WINDOW = 11
@@ -24,7 +25,9 @@ def image_scores(
       their weights divided by their sum; `lw_ssim`, with its default windows, at most
       2; `mse`; `mae`; `psnr` in dB, of an MSE of at least 1e-10; `saturation`, the mean
       over pixels of the difference between the largest and the smallest channel of the
-      reconstruction less that of the image: negative where colour is lost, 0 for gray.
+      reconstruction less that of the image: negative where colour is lost; `chroma`,
+      the mean over pixels of the distance of (Cb, Cr) of BT.601, which also sees
+      colours that are as strong and wrong. Both are 0 for gray.
 
     Raises:
       ValueError: if an image is smaller than the window.
@@ -37,6 +40,12 @@ def image_scores(
     def colour(x: Array) -> Array:
         return (x.max(-1) - x.min(-1)).mean((1, 2))
 
+    def chroma_error() -> Array:
+        if images.shape[-1] != 3:
+            return jnp.zeros(len(images), images.dtype)
+        difference = (rgb_to_ycbcr(found) - rgb_to_ycbcr(images))[..., 1:]
+        return safe_sqrt((difference**2).sum(-1)).mean((1, 2))
+
     return {
         "ssim": ssim(found, images, data_range=1.0),
         "ms_ssim": ms_ssim(found, images, data_range=1.0, weights=weights),
@@ -45,4 +54,5 @@ def image_scores(
         "mae": mae(found, images, data_range=1.0),
         "psnr": jnp.minimum(psnr(found, images, data_range=1.0), 100.0),
         "saturation": colour(found) - colour(images),
+        "chroma": chroma_error(),
     }

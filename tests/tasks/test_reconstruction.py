@@ -149,11 +149,20 @@ def test_scores_of_equal_images_and_of_lost_colour():
     images = jax.random.uniform(jax.random.key(0), (3, 64, 64, 3))
     scores = image_scores(images, images)
     expected = {"ssim": 1, "ms_ssim": 1, "lw_ssim": 2, "mse": 0, "mae": 0}
-    expected |= {"psnr": 100, "saturation": 0}
+    expected |= {"psnr": 100, "saturation": 0, "chroma": 0}
     for name, value in expected.items():
         np.testing.assert_allclose(scores[name], value, atol=1e-5)
     gray = jnp.broadcast_to(images.mean(-1, keepdims=True), images.shape)
     lost = -(images.max(-1) - images.min(-1)).mean((1, 2))
+    found = image_scores(gray, images)
+    np.testing.assert_allclose(found["saturation"], lost, rtol=1e-5)
+    # Another colour of the same saturation is seen by the second alone.
+    turned = image_scores(images[..., ::-1], images)
+    np.testing.assert_allclose(turned["saturation"], 0, atol=1e-6)
+    red, _, blue = jnp.moveaxis(images, -1, 0)
+    cb = np.abs(37.797 + 112.0) * (red - blue) / 255
+    cr = np.abs(112.0 + 18.214) * (blue - red) / 255
     np.testing.assert_allclose(
-        image_scores(gray, images)["saturation"], lost, rtol=1e-5
+        turned["chroma"], jnp.hypot(cb, cr).mean((1, 2)), rtol=1e-5
     )
+    assert not image_scores(gray[..., :1], images[..., :1])["chroma"].any()
