@@ -34,6 +34,11 @@ _CONVERT = (
 InceptionWeights = dict[str, tuple[Array, Array]]
 
 
+# Each a _Conv, a _Join or a function of maps. The type names none: doctests import a
+# module twice, and beartype then takes the classes of one for those of the other.
+_Steps = Sequence[Any]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Conv:
     """Convolution, normalisation, ReLU; a name of the port, filters, height, width."""
@@ -51,10 +56,7 @@ class _Join:
     """Branches of the same maps, whose channels follow one another; a name's prefix."""
 
     name: str
-    branches: Sequence["_Steps"]
-
-
-_Steps = Sequence[_Conv | _Join | Callable[[Array], Array]]
+    branches: Sequence[_Steps]
 
 
 def _mean(x: Array) -> Array:
