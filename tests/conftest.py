@@ -1,16 +1,11 @@
-"""Eight CPU devices, strict ranks, quick compilation, and data that may be absent."""
+"""Eight CPU devices, strict ranks, and the data sets that may be absent."""
 
 import os
 import pathlib
 
-# Before jax is imported anywhere. Most tests compile for longer than they compute: LLVM
-# leaves their programs as XLA wrote them, which takes a third off the time of a run.
-os.environ["XLA_FLAGS"] = " ".join(
-    (
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=8",
-        "--xla_backend_optimization_level=0",
-    )
+# Before jax is imported anywhere.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
 
 import jax
