@@ -51,17 +51,20 @@ def medians(
     )
 
 
-def turns(rivals: Mapping[str, Callable[[], Any]], *, repeats: int) -> dict[str, float]:
+def turns(
+    rivals: Mapping[str, Callable[[], Any]], *, repeats: int, warm: bool = False
+) -> dict[str, float]:
     """Median seconds of each rival, which take turns; each runs once before.
 
     Args:
       rivals: what to time, by name; each returns when it is done.
       repeats: how many timings the medians are of.
+      warm: whether all is compiled already, so that none needs the run before.
 
     Returns:
       Seconds by name.
     """
-    for rival in rivals.values():
+    for rival in () if warm else rivals.values():
         rival()
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for _ in range(repeats):
