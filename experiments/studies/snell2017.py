@@ -90,7 +90,7 @@ def _yale_b(settings: Settings) -> str:
             data.name, data.train_split, data_dir=data.data_dir, label=data.label
         )
         targets = {name: source.numbers(name) for name in _ANGLES}
-    lines = []
+    lines, means = [], {}
     for loss, run in runs.items():
         train = run.dataset.train
         # Every seed of the network is probed on splits of its own.
@@ -106,6 +106,11 @@ def _yale_b(settings: Settings) -> str:
         row = {
             name: np.concatenate([each[f"{name}_each"] for each in every])
             for name in ("error", *(f"{target} mse" for target in targets))
+        }
+        # Of each seed; its splits are not independent of one another.
+        means[loss] = {
+            name: values.reshape(settings.seeds, -1).mean(1).tolist()
+            for name, values in row.items()
         }
         published = PUBLISHED["yale_b"][loss]
         cells: dict[str, Any] = {
@@ -126,10 +131,27 @@ def _yale_b(settings: Settings) -> str:
             "C and scaling are chosen inside the training parts. Autoencoders see all "
             "images, and no label.",
             markdown_table(lines),
+            "\n".join(f"- {sentence}" for sentence in _probe_differences(means)),
             about(runs["mse"]),
             *compared("yale_b", runs, settings),
         ]
     )
+
+
+def _probe_differences(means: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
+    """MS-SSIM against the others, by the mean error of each seed."""
+    sentences = []
+    for other in ("mse", "mae"):
+        names = ("ms_ssim", other)
+        for name in means[other]:
+            first, second = ([*means[loss][name]] for loss in names)
+            unit = f"in {name.replace(' mse', ' MSE')}"
+            if name == "error":
+                first, second = ([100 * e for e in each] for each in (first, second))
+                unit = "points of class error"
+            if len(first) > 1:
+                sentences.append(difference(names, first, second, unit=unit, digits=2))
+    return sentences
 
 
 def _super_resolution(settings: Settings) -> str:
