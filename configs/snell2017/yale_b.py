@@ -7,7 +7,9 @@
 Argument: as in configs/snell2017/stl10.py. TFDS has no such data set: the folder holds
 one prepared under the name of `data.name`, with the features `image` (48x48 gray),
 `subject`, `azimuth` and `elevation` in degrees. Autoencoders see all images, and no
-label; the probes hold images out.
+label; the probes hold images out. Published class errors: 5.60 % (MSE), 5.60 % (MAE),
+3.53 % (MS-SSIM). Measured with a quarter of the filters, 40 epochs, three seeds, two
+CPU cores, some ten minutes each: 6.24, 5.88, 4.32 %; experiments/snell2017.md.
 """
 
 import ml_collections
