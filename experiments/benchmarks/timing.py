@@ -54,12 +54,12 @@ def medians(
 def turns(
     rivals: Mapping[str, Callable[[], Any]], *, repeats: int, warm: bool = False
 ) -> dict[str, float]:
-    """Median seconds of each rival, which take turns; each runs once before.
+    """Median seconds of each rival, which take turns.
 
     Args:
       rivals: what to time, by name; each returns when it is done.
       repeats: how many timings the medians are of.
-      warm: whether all is compiled already, so that none needs the run before.
+      warm: whether all is compiled already; else each runs once before.
 
     Returns:
       Seconds by name.

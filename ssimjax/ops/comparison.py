@@ -197,14 +197,14 @@ def _by_strips(
     if tiles is None:
         return None
 
-    def values(x: Array, y: Array, centre_x: Array, centre_y: Array) -> list[Array]:
+    def map_of(
+        level: Comparison, x: Array, y: Array, centre_x: Array, centre_y: Array
+    ) -> Array:
         strip = images._replace(x=x, y=y, centre_x=centre_x, centre_y=centre_y)
-        return [
-            formula(level.moments_of(strip), level.c1, level.c2) for _, level in levels
-        ]
+        return formula(level.moments_of(strip), level.c1, level.c2)
 
     return strip_means(
-        values,
+        [functools.partial(map_of, level) for _, level in levels],
         (images.x, images.y),
         (images.centre_x, images.centre_y),
         halos=halos,

@@ -36,7 +36,7 @@ _FEWEST = 3
 # As many small images as are worth the start of a loop.
 _GROUP_BYTES = 2**20
 
-_Values = Callable[..., Sequence[Float[Array, "..."]]]
+_Map = Callable[..., Float[Array, "..."]]
 _Images = tuple[Float[Array, "..."], Float[Array, "..."]]
 _Arrays = tuple[Array, ...]
 _MeansAndGradients = tuple[Array, Sequence[Array]]
@@ -89,7 +89,7 @@ def tiling(
 
 
 def strip_means(
-    values: _Values,
+    maps: Sequence[_Map],
     images: _Images,
     constants: Sequence[Float[Array, "..."]],
     *,
@@ -103,10 +103,10 @@ def strip_means(
         Σ_i weights_i · mean of map i
 
     Args:
-      values: the maps of a pair of images and the constants, `[*batch, *map, channels]`
+      maps: functions of a pair of images and the constants, `[*batch, *map, channels]`
         with `halos` rows less than the images. No image or channel may see another.
       images: x and y, `[*batch, *spatial, channels]`.
-      constants: further arguments of `values`, which have no derivative.
+      constants: further arguments of the maps, which have no derivative.
       halos: rows that a window of each map has beyond its first.
       weights: of the maps.
       tiles: images and rows to visit at a time.
@@ -118,7 +118,7 @@ def strip_means(
     Example:
       >>> x = jnp.arange(6.0).reshape(6, 1, 1)
       >>> strip_means(
-      ...     lambda x, y: [x[1:] * y[:-1]],
+      ...     [lambda x, y: x[1:] * y[:-1]],
       ...     (x, x),
       ...     (),
       ...     halos=[1],
@@ -131,12 +131,12 @@ def strip_means(
     axis = images[0].ndim - 1 - spatial_axes
     height = images[0].shape[axis]
     halo = max(halos)
-    shapes = [s.shape for s in jax.eval_shape(values, *images, *constants)]
+    shapes = [jax.eval_shape(f, *images, *constants).shape for f in maps]
     scales = [w / math.prod(s[axis:-1]) for w, s in zip(weights, shapes)]
 
     def add_level(
         wanted: tuple[int, ...],
-        level: int,
+        of_images: _Map,
         scale: float,
         found: _MeansAndGradients,
         parts: Sequence[Array],
@@ -146,7 +146,7 @@ def strip_means(
             pair = list(parts[:2])
             for index, image in zip(wanted, chosen):
                 pair[index] = image
-            return values(*pair, *parts[2:])[level]
+            return of_images(*pair, *parts[2:])
 
         map_, pull = jax.vjp(of_wanted, *(parts[index] for index in wanted))
         weights = scale * owned.astype(map_.dtype)
@@ -198,9 +198,9 @@ def strip_means(
             )
 
             found = group(sums, first), [jnp.zeros_like(parts[i]) for i in wanted]
-            for level, (owned, scale) in enumerate(zip(strip.owned, scales)):
+            for of_images, scale, owned in zip(maps, scales, strip.owned):
                 # One level after the other: side by side, they leave the cache.
-                add = functools.partial(add_level, wanted, level, scale)
+                add = functools.partial(add_level, wanted, of_images, scale)
                 found = apart(add, found, parts, owned)
             added, pulled = found
             return (
@@ -231,8 +231,8 @@ def strip_means(
             for index, image in zip(wanted, chosen):
                 pair[index] = image
             parts = [
-                weight * channel_means(map_, spatial_axes=spatial_axes)[0]
-                for weight, map_ in zip(weights, values(*pair))
+                weight * channel_means(f(*pair), spatial_axes=spatial_axes)[0]
+                for weight, f in zip(weights, maps)
             ]
             return functools.reduce(operator.add, parts)
 
