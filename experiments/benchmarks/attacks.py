@@ -9,13 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from etils import epath
 
 from configs.abobakr2018 import table1
 from experiments.benchmarks.timing import Report, turns
 from ssimjax.attacks import fgsm, is_fooled, pgd
 from ssimjax.tasks import Run, load, train
+from ssimjax.tasks.learner import as_floats
 
 _IMAGES, _EPSILON, _STEPS = 1000, 8 / 255, 50
 _L2_EPSILON = 0.5
@@ -39,10 +39,8 @@ def measure(*, repeats: int, workdir: epath.PathLike | None = None) -> Report:
     """
     run = _trained() if workdir is None else load(workdir)
     model = run.task.model(run.states()[0])
-    test = run.dataset.test
-    chosen = np.linspace(0, len(test) - 1, min(_IMAGES, len(test))).astype(int)
-    pixels = jnp.asarray(test.images[chosen], jnp.float32) / 255
-    labels = jnp.asarray(test.labels[chosen])
+    chosen = run.dataset.test.spread(_IMAGES)
+    pixels, labels = as_floats(jnp.asarray(chosen.images)), jnp.asarray(chosen.labels)
     key = jax.random.key(0)
     linf = functools.partial(
         pgd, key, model, labels=labels, epsilon=_EPSILON, steps=_STEPS

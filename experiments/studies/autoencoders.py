@@ -47,8 +47,7 @@ def compared(name: str, runs: Mapping[str, Run], settings: Settings) -> list[str
       Markdown that shows the pictures.
     """
     run = next(iter(runs.values()))
-    chosen = np.linspace(0, len(run.dataset.test) - 1, SHOWN).astype(int)
-    originals = run.dataset.test.images[chosen]
+    originals = run.dataset.test.spread(SHOWN).images
     rows = {"original": originals / 255.0 if originals.dtype == np.uint8 else originals}
     rows |= {loss: reconstructions(run, originals) for loss, run in runs.items()}
     whole, detail = f"{name}.png", f"{name}-detail.png"

@@ -236,9 +236,7 @@ def _upscaling_scores(
 
 def _upscaling_pictures(runs: Mapping[str, Run], settings: Settings) -> Sequence[str]:
     run = next(iter(runs.values()))
-    test = run.dataset.test.images
-    chosen = test[np.linspace(0, len(test) - 1, SHOWN).astype(int)]
-    true = luma(as_floats(jnp.asarray(chosen)))
+    true = luma(as_floats(jnp.asarray(run.dataset.test.spread(SHOWN).images)))
     enlarged = degraded(true, run.task.factor)
     rows = {"original": true, "bicubic": enlarged} | {
         loss: run.task.sharpen(run.states()[0], enlarged) for loss, run in runs.items()

@@ -100,6 +100,25 @@ class Arrays:
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
+    def spread(self, count: int | None) -> "Arrays":
+        """Some of the examples, spread evenly.
+
+        Args:
+          count: how many at most, >= 1; all if None.
+
+        Returns:
+          Examples, of two or more the first and the last among them.
+
+        Example:
+          >>> arrays = Arrays(np.zeros((5, 8, 8, 1), np.uint8), [0, 1, 2, 3, 4])
+          >>> arrays.spread(3).labels.tolist()
+          [0, 2, 4]
+        """
+        if count is None or count >= len(self):
+            return self
+        chosen = np.linspace(0, len(self) - 1, count).astype(int)
+        return Arrays(self.images[chosen], self.labels[chosen], checked=True)
+
     def __len__(self) -> int:
         return len(self.images)
 

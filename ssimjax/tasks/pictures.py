@@ -71,9 +71,7 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
 def _draw_enlarged(runs: Mapping[str, Run], path: epath.Path) -> epath.Path:
     """Test patches, what is left of them, and what networks make of that."""
     first = next(iter(runs.values()))
-    test = first.dataset.test.images
-    chosen = np.linspace(0, len(test) - 1, min(8, len(test))).astype(int)
-    true = luma(as_floats(jnp.asarray(test[chosen])))
+    true = luma(as_floats(jnp.asarray(first.dataset.test.spread(8).images)))
     enlarged = degraded(true, first.task.factor)
     rows = {"original": true, "bicubic": enlarged}
     for name, run in runs.items():
@@ -89,8 +87,7 @@ def _draw_autoencoders(
     figures.score_curves(
         {name: run.history for name, run in runs.items()}, curves, scores=scores
     )
-    test = next(iter(runs.values())).dataset.test.images
-    chosen = test[np.linspace(0, len(test) - 1, 8).astype(int)]
+    chosen = next(iter(runs.values())).dataset.test.spread(8).images
     rows = {"original": np.asarray(as_floats(jnp.asarray(chosen)))}
     rows |= {name: reconstructions(run, chosen) for name, run in runs.items()}
     path = folder / "reconstructions.png"

@@ -89,7 +89,7 @@ def attack_accuracy(
         )
     rows = []
     for split in splits:
-        arrays = _spread(getattr(run.dataset, split), examples)
+        arrays = getattr(run.dataset, split).spread(examples)
         for epsilon in epsilons:
             found: dict[str, np.ndarray] = {}
             for name, hits in hits_under.items():
@@ -145,7 +145,7 @@ def corruption_accuracy(
       Abobakr et al. 2018, SSIMLayer, Fig. 1.
       Hendrycks and Dietterich 2019, Benchmarking neural network robustness.
     """
-    arrays = _spread(run.dataset.test, examples)
+    arrays = run.dataset.test.spread(examples)
     images, labels = run.task.prepare(jnp.asarray(arrays.images)), arrays.labels
     score = jax.jit(functools.partial(_score, run.task))
     states = run.states()
@@ -179,7 +179,7 @@ def gradient_shares(run: Run, *, examples: int | None = None) -> Row:
     Returns:
       `zero`, `zero_images`, `nonfinite` and `norm`, as in `attacks.GradientHealth`.
     """
-    arrays = _spread(run.dataset.test, examples)
+    arrays = run.dataset.test.spread(examples)
     images = run.task.prepare(jnp.asarray(arrays.images))
 
     @jax.jit
@@ -273,10 +273,3 @@ def _accuracies(hits: np.ndarray, kept: Collection[str] = ("top1", "top5")) -> R
     values = means[0] if len(means) == 1 else means.T
     both = {"top1": values[0], "top5": values[1]}
     return with_spread({name: both[name] for name in both if name in kept})
-
-
-def _spread(arrays: Arrays, examples: int | None) -> Arrays:
-    if examples is None or examples >= len(arrays):
-        return arrays
-    chosen = np.linspace(0, len(arrays) - 1, examples).astype(int)
-    return Arrays(arrays.images[chosen], arrays.labels[chosen])

@@ -192,12 +192,10 @@ def _coder(run: Run) -> moment_matching.Coder:
             "matching.autoencoder must be the folder of an autoencoder, got one of "
             f"task {run.config.task!r}"
         )
-    images = run.dataset.train.images
-    chosen = np.linspace(0, len(images) - 1, min(_CODES, len(images))).astype(int)
     model = run.task.model(run.states()[0])
     codes = in_batches(
         lambda part: model.encode(as_floats(part)),
-        images[chosen],
+        run.dataset.train.spread(_CODES).images,
         run.config.training.eval_batch_size,
     )
     deviation = np.maximum(codes.std(0), 1e-6)

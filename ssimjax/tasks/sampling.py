@@ -309,8 +309,7 @@ def spread_images(arrays: Arrays, count: int) -> Float[Array, "n h w c"]:
     Returns:
       The images.
     """
-    chosen = np.linspace(0, len(arrays) - 1, min(count, len(arrays))).astype(int)
-    return as_floats(jnp.asarray(arrays.images[chosen]))
+    return as_floats(jnp.asarray(arrays.spread(count).images))
 
 
 def _against(
