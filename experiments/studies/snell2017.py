@@ -104,22 +104,14 @@ def _yale_b(settings: Settings) -> str:
             for seed in range(settings.seeds)
         ]
         row = {
-            name: np.concatenate([each[f"{name}_each"] for each in every])
-            for name in ("error", *(f"{target} mse" for target in targets))
+            "class error (%)": 100 * _all(every, "error"),
+            **{f"{target} MSE": _all(every, f"{target} mse") for target in targets},
         }
         # Of each seed; its splits are not independent of one another.
-        means[loss] = {
-            name: values.reshape(settings.seeds, -1).mean(1).tolist()
-            for name, values in row.items()
-        }
+        means[loss] = {name: values.mean(1).tolist() for name, values in row.items()}
         published = PUBLISHED["yale_b"][loss]
-        cells: dict[str, Any] = {
-            "loss": loss,
-            "published": ", ".join(map(str, published)),
-            "class error (%)": _spread(100 * row["error"]),
-        }
-        for target in targets:
-            cells[f"{target} MSE"] = _spread(row[f"{target} mse"])
+        cells = {"loss": loss, "published": ", ".join(map(str, published))}
+        cells |= {name: _spread(values) for name, values in row.items()}
         lines.append(cells | score_cells(reconstruction_scores(run)))
     return "\n\n".join(
         [
@@ -141,15 +133,11 @@ def _yale_b(settings: Settings) -> str:
 def _probe_differences(means: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
     """MS-SSIM against the others, by the mean error of each seed."""
     sentences = []
-    for other in ("mse", "mae"):
-        names = ("ms_ssim", other)
-        for name in means[other]:
-            first, second = ([*means[loss][name]] for loss in names)
-            unit = f"in {name.replace(' mse', ' MSE')}"
-            if name == "error":
-                first, second = ([100 * e for e in each] for each in (first, second))
-                unit = "points of class error"
+    for names in (("ms_ssim", "mse"), ("ms_ssim", "mae")):
+        for error in means["mse"]:
+            first, second = (means[loss][error] for loss in names)
             if len(first) > 1:
+                unit = f"in {error}"
                 sentences.append(difference(names, first, second, unit=unit, digits=2))
     return sentences
 
@@ -261,6 +249,11 @@ def _runs(
     losses: Sequence[str] = stl10.LOSSES,
 ) -> dict[str, Run]:
     return {loss: settings.train(f"{name}-{loss}", get_config(loss)) for loss in losses}
+
+
+def _all(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """Errors of every seed and split, `[seeds, splits]`."""
+    return np.array([row[f"{name}_each"] for row in rows])
 
 
 def _spread(values: np.ndarray) -> str:

@@ -1,5 +1,7 @@
 """Sources of examples and the batch pipeline."""
 
+from ssimjax.data.arrays import Arrays as Arrays
+from ssimjax.data.arrays import Dataset as Dataset
 from ssimjax.data.augmentation import random_crop as random_crop
 from ssimjax.data.augmentation import random_flip as random_flip
 from ssimjax.data.augmentation import random_orientation as random_orientation
@@ -19,8 +21,6 @@ from ssimjax.data.opening import checked_dataset as checked_dataset
 from ssimjax.data.opening import open_dataset as open_dataset
 from ssimjax.data.photographs import photograph_patches as photograph_patches
 from ssimjax.data.sources import TFDS as TFDS
-from ssimjax.data.sources import Arrays as Arrays
-from ssimjax.data.sources import Dataset as Dataset
 from ssimjax.data.sources import Folder as Folder
 from ssimjax.data.sources import Source as Source
 from ssimjax.data.sources import Squares as Squares

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from ssimjax.data.sources import Arrays
+from ssimjax.data.arrays import Arrays
 
 Batch = Mapping[str, Any]
 _Item = TypeVar("_Item")

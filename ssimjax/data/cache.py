@@ -11,7 +11,8 @@ from collections.abc import Callable
 import filelock
 import numpy as np
 
-from ssimjax.data.sources import Arrays, Source, decode
+from ssimjax.data.arrays import Arrays
+from ssimjax.data.sources import Source, decode
 
 _IMAGES, _LABELS = "images.npy", "labels.npy"
 

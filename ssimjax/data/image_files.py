@@ -6,7 +6,8 @@ import numpy as np
 import PIL.Image
 from etils import epath
 
-from ssimjax.data.sources import SUFFIXES, Arrays
+from ssimjax.data.arrays import Arrays
+from ssimjax.data.sources import SUFFIXES
 
 # What Pillow converts without loss to 8 bits of gray, or of red, green and blue.
 _GRAY = ("1", "L")

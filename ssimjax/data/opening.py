@@ -3,10 +3,11 @@
 import ml_collections
 from etils import epath
 
+from ssimjax.data.arrays import Dataset
 from ssimjax.data.cache import cached
 from ssimjax.data.image_files import file_patches
 from ssimjax.data.photographs import photograph_patches
-from ssimjax.data.sources import TFDS, Dataset, Folder, Squares, decode
+from ssimjax.data.sources import TFDS, Folder, Squares, decode
 
 SOURCES = ("photographs", "tfds", "folder", "patches")
 

@@ -7,7 +7,7 @@ that the splits share no pixel.
 
 import numpy as np
 
-from ssimjax.data.sources import Arrays, Dataset
+from ssimjax.data.arrays import Arrays, Dataset
 
 PHOTOGRAPHS = (
     "brick",

@@ -6,6 +6,8 @@ function, decorated with `@loss`, in a file of this folder.
 """
 
 from ssimjax.losses.mixtures import mixture as mixture
+from ssimjax.losses.multiscale import ms_ssim as ms_ssim
+from ssimjax.losses.multiscale import ms_ssim_per_pixel as ms_ssim_per_pixel
 from ssimjax.losses.pixelwise import bce as bce
 from ssimjax.losses.pixelwise import mae as mae
 from ssimjax.losses.pixelwise import mse as mse
@@ -13,7 +15,5 @@ from ssimjax.losses.registry import by_name as by_name
 from ssimjax.losses.registry import loss as loss
 from ssimjax.losses.registry import window_of as window_of
 from ssimjax.losses.structural import lw_ssim as lw_ssim
-from ssimjax.losses.structural import ms_ssim as ms_ssim
-from ssimjax.losses.structural import ms_ssim_per_pixel as ms_ssim_per_pixel
 from ssimjax.losses.structural import ssim as ssim
 from ssimjax.losses.structural import ssim_distance as ssim_distance

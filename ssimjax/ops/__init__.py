@@ -3,9 +3,7 @@
 from ssimjax.ops import conventions as conventions
 from ssimjax.ops.color import rgb_to_ycbcr as rgb_to_ycbcr
 from ssimjax.ops.color import ycbcr_to_rgb as ycbcr_to_rgb
-from ssimjax.ops.complex_wavelet import SteerablePyramid as SteerablePyramid
 from ssimjax.ops.complex_wavelet import cw_ssim as cw_ssim
-from ssimjax.ops.complex_wavelet import steerable_pyramid as steerable_pyramid
 from ssimjax.ops.discrepancy import Grams as Grams
 from ssimjax.ops.discrepancy import cmmd as cmmd
 from ssimjax.ops.discrepancy import gram_cmmd as gram_cmmd
@@ -57,6 +55,8 @@ from ssimjax.ops.ssim import Components as Components
 from ssimjax.ops.ssim import ssim as ssim
 from ssimjax.ops.ssim import ssim_components as ssim_components
 from ssimjax.ops.ssim import ssim_map as ssim_map
+from ssimjax.ops.steerable_pyramid import SteerablePyramid as SteerablePyramid
+from ssimjax.ops.steerable_pyramid import steerable_pyramid as steerable_pyramid
 from ssimjax.ops.two_sample import TwoSampleTest as TwoSampleTest
 from ssimjax.ops.two_sample import permutation_test as permutation_test
 from ssimjax.ops.windows import Window as Window

@@ -7,8 +7,8 @@ those of the complex steerable pyramid, cut out of the Fourier transform of an i
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,101 +17,20 @@ from jaxtyping import Array, Complex, Float
 
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, prepare
+from ssimjax.ops.steerable_pyramid import (
+    bands_of_level,
+    check_pyramid,
+    most_levels,
+    side_of_level,
+    transform,
+)
 from ssimjax.ops.windows import UNIFORM_7, Window, local_mean
 
 Weighting = Literal["gaussian", "uniform"]
 
-# (-i)^n, without the rounding of a complex power.
-_POWERS_OF_MINUS_I = (1, -1j, -1, 1j)
 # Coefficients below so many units in the last place of an image's deviation are the
 # rounding errors of its Fourier transform, and tell nothing about the image.
 _ROUNDING = 16
-
-
-class SteerablePyramid(NamedTuple):
-    """An image, taken apart by scale and orientation.
-
-    Attributes:
-      highpass: what is finer than the first level, `[*batch, h, w, c]`, real.
-      bands: one array per level, finest first, complex: `[*batch, h_l, w_l, c,
-        orientations]` with `h_l = ceil(h / 2^(l-1))` at level l = 1, 2, ...
-      lowpass: what is coarser than the last level L, `[*batch, ceil(h / 2^L),
-        ceil(w / 2^L), c]`, real.
-    """
-
-    highpass: Float[Array, "..."]
-    bands: tuple[Complex[Array, "..."], ...]
-    lowpass: Float[Array, "..."]
-
-
-@compiled
-def steerable_pyramid(
-    image: Images, *, levels: int, orientations: int
-) -> SteerablePyramid:
-    """Complex steerable pyramid of an image, a tight frame.
-
-        B_lb(r, θ) = R(2^l r) A(θ - πb / K),  l = 1 ... levels,  b = 0 ... K - 1
-        R(ρ) = cos(π/2 log2 ρ) for 1/2 < ρ < 2, else 0
-        A(θ) = √2 α (-i cos θ)^(K-1) for |θ| < π/2, else 0
-        α = 2^(K-1) (K-1)! / √(K (2K-2)!)
-
-    are the filters in polar coordinates of the frequency plane: r = 1 at the Nyquist
-    frequency of an axis, θ from the axis of columns towards that of rows. A band is the
-    inverse transform of their product with the transform of the image, at the
-    frequencies that its smaller grid holds. Both transforms are orthonormal, hence
-
-        Σ highpass² + Σ |bands|² + Σ lowpass² = Σ image²
-
-    and the transpose of this linear map is its inverse. √2 times the real parts
-    of the bands are the bands of the real steerable pyramid.
-
-    Images are periodic: what leaves at one border enters at the other. Any height and
-    width will do; a grid of n halves to ceil(n / 2), and frequencies keep their place
-    in cycles per pixel, so the equation above holds for odd sizes, too. Nothing is left
-    out, and under `jax.jit` nothing is computed that is not used.
-
-    Args:
-      image: images `[..., height, width, channels]`, floats or integers.
-      levels: number of octaves, >= 1.
-      orientations: K, number of orientations, >= 2.
-
-    Returns:
-      The bands and both residuals, in the unit of the image; float32 and complex64, or
-      float64 and complex128 for float64 input. White noise has coefficients of one
-      size at all levels; a wave at the middle of a level has coefficients in proportion
-      to 2^l times its amplitude.
-
-    Raises:
-      TypeError: if `image` is neither float nor integer.
-      ValueError: if axes are missing, `orientations` is too small, or the bands of the
-        last level would have fewer than 3 pixels along an axis.
-
-    Example:
-      >>> pyramid = steerable_pyramid(jnp.ones((32, 48, 1)), levels=2, orientations=4)
-      >>> [band.shape for band in pyramid.bands], pyramid.lowpass.shape
-      ([(32, 48, 1, 4), (16, 24, 1, 4)], (8, 12, 1))
-
-    References:
-      Portilla and Simoncelli 2000, A parametric texture model based on joint statistics
-      of complex wavelet coefficients. Simoncelli and Freeman 1995, The steerable
-      pyramid. Phase and orientations as in `buildSCFpyr` of matlabPyrTools, scale as in
-      plenoptic's `SteerablePyramidFreq(is_complex=True, tight_frame=True)`.
-    """
-    image = _as_image(image)
-    height, width = image.shape[-3:-1]
-    _check_pyramid(height, width, levels, orientations)
-    spectrum = _transform(image)
-    phase = _POWERS_OF_MINUS_I[(orientations - 1) % 4]
-    return SteerablePyramid(
-        highpass=_residual(spectrum, _radial(height, width, 0, (-1, 0), step=1)),
-        bands=tuple(
-            phase * _bands(spectrum, level, orientations)
-            for level in range(1, levels + 1)
-        ),
-        lowpass=_residual(
-            spectrum, _radial(height, width, levels + 1, (0, 1), step=2**levels)
-        ),
-    )
 
 
 @compiled
@@ -178,7 +97,7 @@ def cw_ssim(
     """
     x, y, _, data_range = prepare(x, y, data_range=data_range)
     height, width = x.shape[-3:-1]
-    _check_pyramid(height, width, levels, orientations)
+    check_pyramid(height, width, levels, orientations)
     if not k >= 0:
         raise ValueError(f"k must be >= 0, got {k}")
     if guard < 0:
@@ -193,16 +112,16 @@ def cw_ssim(
     c = (k * data_range) ** 2
     x, power_x = _standardised(x, c)
     y, power_y = _standardised(y, c)
-    spectrum_x, spectrum_y = _transform(x), _transform(y)
+    spectrum_x, spectrum_y = transform(x), transform(y)
     values = []
     for each in chosen:
         edge = _guarded(guard, each)
         bands_x, bands_y = (
-            _without_border(_bands(spectrum, each, orientations), edge)
+            _without_border(bands_of_level(spectrum, each, orientations), edge)
             for spectrum in (spectrum_x, spectrum_y)
         )
         similarity = _similarity_map(bands_x, bands_y, power_x, power_y, c, window)
-        sizes = _side(height, each), _side(width, each)
+        sizes = side_of_level(height, each), side_of_level(width, each)
         values.append(_mean_over_windows(similarity, sizes, weighting))
     return functools.reduce(jnp.add, values) / len(values)
 
@@ -293,91 +212,6 @@ def _standardised(
     return image / jnp.sqrt(jnp.where(power > 0, power, 1.0)), power
 
 
-def _transform(image: Float[Array, "..."]) -> Complex[Array, "..."]:
-    return jnp.fft.fft2(image, axes=(-3, -2), norm="ortho")
-
-
-def _bands(
-    spectrum: Complex[Array, "..."], level: int, orientations: int
-) -> Complex[Array, "..."]:
-    """Bands of one level up to a constant phase, `[..., h_l, w_l, c, orientations]`."""
-    height, width = spectrum.shape[-3:-1]
-    masks = _oriented(height, width, level, orientations)
-    cropped = _cropped(spectrum, masks.shape[:2])[..., None]
-    masks = masks[:, :, None, :].reshape(
-        (1,) * (cropped.ndim - 4) + (*masks.shape[:2], 1, orientations)
-    )
-    masks = jnp.asarray(masks, spectrum.real.dtype)
-    return jnp.fft.ifft2(cropped * masks, axes=(-4, -3), norm="ortho")
-
-
-def _residual(spectrum: Complex[Array, "..."], mask: np.ndarray) -> Float[Array, "..."]:
-    cropped = _cropped(spectrum, mask.shape)
-    mask = mask[:, :, None].reshape((1,) * (cropped.ndim - 3) + (*mask.shape, 1))
-    filtered = cropped * jnp.asarray(mask, spectrum.real.dtype)
-    return jnp.fft.ifft2(filtered, axes=(-3, -2), norm="ortho").real
-
-
-def _cropped(
-    spectrum: Complex[Array, "..."], sizes: tuple[int, ...]
-) -> Complex[Array, "..."]:
-    """The lowest frequencies of a transform, in the order of a smaller one."""
-    for axis, size in zip((spectrum.ndim - 3, spectrum.ndim - 2), sizes):
-        full = spectrum.shape[axis]
-        parts = ((0, (size + 1) // 2), (full - size // 2, full))
-        if size < full:
-            spectrum = jnp.concatenate(
-                [jax.lax.slice_in_dim(spectrum, *part, axis=axis) for part in parts],
-                axis,
-            )
-    return spectrum
-
-
-def _side(size: int, level: int) -> int:
-    """Pixels of a band of a level, along an axis of `size` pixels."""
-    return math.ceil(size / 2 ** (level - 1))
-
-
-def _frequencies(height: int, width: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies along rows and columns, 1 at Nyquist, of a grid `step` times coarser.
-
-    In the order of the Fourier transform, `[h_l, 1]` and `[1, w_l]`.
-    """
-    rows, columns = (
-        np.fft.fftfreq(coarse, 1 / coarse) * 2 / size
-        for size, coarse in ((n, math.ceil(n / step)) for n in (height, width))
-    )
-    return rows[:, None], columns[None, :]
-
-
-@functools.lru_cache(maxsize=32)
-def _radial(
-    height: int, width: int, level: int, octaves: tuple[int, int], *, step: int
-) -> np.ndarray:
-    """cos(π/2 t) of t = log2(2^level r), held within some octaves: `[h_l, w_l]`."""
-    rows, columns = _frequencies(height, width, step)
-    # The frequency 0 lies below every octave.
-    radius = np.maximum(np.hypot(rows, columns), np.finfo(np.float64).tiny)
-    mask = np.cos(np.pi / 2 * np.clip(np.log2(radius) + level, *octaves))
-    mask.setflags(write=False)
-    return mask
-
-
-@functools.lru_cache(maxsize=32)
-def _oriented(height: int, width: int, level: int, orientations: int) -> np.ndarray:
-    """|B| of all orientations of a level, `[h_l, w_l, orientations]`."""
-    step = 2 ** (level - 1)
-    rows, columns = _frequencies(height, width, step)
-    order = orientations - 1
-    alpha = 2**order / math.sqrt(orientations * math.comb(2 * order, order))
-    centres = np.pi * np.arange(orientations) / orientations
-    cosines = np.cos(np.arctan2(rows, columns)[..., None] - centres)
-    angular = math.sqrt(2) * alpha * np.maximum(cosines, 0.0) ** order
-    mask = _radial(height, width, level, (-1, 1), step=step)[..., None] * angular
-    mask.setflags(write=False)
-    return mask
-
-
 def _guarded(guard: int, level: int) -> int:
     """Coefficients to leave off along each border of a band."""
     return math.ceil(guard / 2 ** (level - 1))
@@ -399,19 +233,6 @@ def _chosen_levels(level: int | Sequence[int] | None, levels: int) -> tuple[int,
     return chosen
 
 
-def _check_pyramid(height: int, width: int, levels: int, orientations: int) -> None:
-    if levels < 1:
-        raise ValueError(f"levels must be >= 1, got {levels}")
-    if orientations < 2:
-        raise ValueError(f"orientations must be >= 2, got {orientations}")
-    if _side(min(height, width), levels) < 3:
-        fit = _most_levels(lambda level: _side(min(height, width), level) >= 3)
-        raise ValueError(
-            f"levels={levels} do not fit images of {height}x{width} pixels: at most "
-            f"{fit}, whose bands have 3 or more pixels along both axes"
-        )
-
-
 def _check_windows(
     height: int, width: int, level: int, window: Window, guard: int
 ) -> None:
@@ -419,37 +240,15 @@ def _check_windows(
 
     def fits(level: int) -> bool:
         return all(
-            _side(size, level) - 2 * _guarded(guard, level) >= tap
+            side_of_level(size, level) - 2 * _guarded(guard, level) >= tap
             for size, tap in zip((height, width), taps)
         )
 
     if not fits(level):
         raise ValueError(
             f"level {level} of images of {height}x{width} pixels has bands of "
-            f"{_side(height, level)}x{_side(width, level)}, too small for a window of "
-            f"{taps[0]}x{taps[1]} and guard={guard}: at most {_most_levels(fits)} "
-            "levels fit; use fewer levels, a smaller window or larger images"
+            f"{side_of_level(height, level)}x{side_of_level(width, level)}, too small "
+            f"for a window of {taps[0]}x{taps[1]} and guard={guard}: at most "
+            f"{most_levels(fits)} levels fit; use fewer levels, a smaller window or "
+            "larger images"
         )
-
-
-def _most_levels(fits: Callable[[int], bool]) -> int:
-    level = 0
-    while fits(level + 1):
-        level += 1
-    return level
-
-
-def _as_image(value: Images) -> Float[Array, "..."]:
-    image = jnp.asarray(value)
-    if jnp.issubdtype(image.dtype, jnp.integer):
-        image = image.astype(jnp.float32)
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        raise TypeError(f"image must be floating-point or integer, got {image.dtype}")
-    if image.ndim < 3:
-        raise ValueError(
-            "image must have the axes [..., height, width, channels], got shape "
-            f"{image.shape}"
-        )
-    if 0 in image.shape[-3:]:
-        raise ValueError(f"image has an empty axis: shape {image.shape}")
-    return image.astype(jnp.promote_types(image.dtype, jnp.float32))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from ssimjax.ops.complex_wavelet import cw_ssim, steerable_pyramid
+from ssimjax.ops import cw_ssim, steerable_pyramid
 from ssimjax.ops.ssim import ssim
 from ssimjax.ops.windows import gaussian_window, uniform_window
 
