@@ -24,7 +24,8 @@ def measure(*, repeats: int) -> Report:
       repeats: timings of each rival.
 
     Returns:
-      A row per shape: milliseconds of both layers, and their ratios.
+      A row per shape: milliseconds of the convolution, of the SSIM layer and of that
+      with patches per channel, and their ratios.
     """
 
     def convolution(x, filters, bias, _):
@@ -40,6 +41,9 @@ def measure(*, repeats: int) -> Report:
 
     def ssim(x, filters, _bias, _):
         return ssim_conv(x, filters)
+
+    def per_channel(x, filters, _bias, _):
+        return ssim_conv(x, filters, patches="per_channel")
 
     def with_gradients(f, variables):
         def loss(x, filters, bias, cotangent):
@@ -61,6 +65,7 @@ def measure(*, repeats: int) -> Report:
             {
                 "conv": with_gradients(convolution, (0, 1, 2)),
                 "ssim": with_gradients(ssim, (0, 1)),
+                "per_channel": with_gradients(per_channel, (0, 1)),
             },
             inputs,
             repeats=repeats,
@@ -74,6 +79,8 @@ def measure(*, repeats: int) -> Report:
                 "conv_gradients_ms": 1e3 * gradients["conv"],
                 "ssim_gradients_ms": 1e3 * gradients["ssim"],
                 "gradients_ratio": gradients["ssim"] / gradients["conv"],
+                "per_channel_gradients_ms": 1e3 * gradients["per_channel"],
+                "per_channel_ratio": gradients["per_channel"] / gradients["ssim"],
             }
         )
     lines = [
@@ -85,13 +92,15 @@ def measure(*, repeats: int) -> Report:
             "value and gradients: conv (ms)": f"{row['conv_gradients_ms']:.2f}",
             "SSIM": f"{row['ssim_gradients_ms']:.2f}",
             "ratio ": f"{row['gradients_ratio']:.2f}",
+            "per channel (ms)": f"{row['per_channel_gradients_ms']:.2f}",
+            "of SSIM": f"{row['per_channel_ratio']:.2f}",
         }
         for row in rows
     ]
     notes = [
         f"geometric mean of {name.replace('_', ' ')}: "
         f"{statistics.geometric_mean(row[name] for row in rows):.3f}"
-        for name in ("ratio", "gradients_ratio")
+        for name in ("ratio", "gradients_ratio", "per_channel_ratio")
     ]
     chart = {
         f"{task}, {row['shape']}": {"convolution": row[conv], "SSIM": row[ssim_]}

@@ -1,5 +1,6 @@
 """The SSIM layer as a pure function: SSIM between patches and filters."""
 
+import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from ssimjax.ops.channel_patches import mean_over_single_channels
 from ssimjax.ops.patches import Padding, patch_moments
 from ssimjax.ops.similarity import StructureForm, similarity
 
@@ -76,33 +78,19 @@ def ssim_conv(
             f"patches must be 'across_channels' or 'per_channel', got {patches!r}"
         )
 
-    def compare(x: Array, filters: Array) -> Array:
-        moments = patch_moments(
-            x, filters, strides=strides, padding=padding, precision=precision
-        )
-        return similarity(
-            moments,
-            c1,
-            c2,
-            c3=c3,
-            exponents=exponents,
-            structure_form=structure_form,
-        )
-
+    compare = functools.partial(
+        similarity,
+        c1=c1,
+        c2=c2,
+        c3=c3,
+        exponents=exponents,
+        structure_form=structure_form,
+    )
     x, filters = jnp.asarray(x), jnp.asarray(filters)
-    if patches == "across_channels":
-        return compare(x, filters)
-    result = jax.eval_shape(compare, x, filters)  # Refuses what does not fit.
-
-    # One channel at a time, recomputed for the gradient: all channels at once would
-    # need c_in times the memory of the result.
-    @jax.checkpoint
-    def add_channel(total: Array, channel: tuple[Array, Array]) -> tuple[Array, None]:
-        x_channel, filters_channel = channel
-        similarities = compare(x_channel[..., None], filters_channel[:, :, None])
-        return total + similarities, None
-
-    channels = (jnp.moveaxis(x, -1, 0), jnp.moveaxis(filters, 2, 0))
-    zeros = jnp.zeros(result.shape, result.dtype)
-    total, _ = jax.lax.scan(add_channel, zeros, channels)
-    return total / x.shape[-1]
+    options = {"strides": strides, "padding": padding, "precision": precision}
+    # The same for one channel, for which XLA's convolutions are slow on a CPU: training
+    # steps take two to five times as long.
+    gray = x.ndim == 4 and x.shape[-1] == 1 and jax.default_backend() == "cpu"
+    if patches == "per_channel" or gray:
+        return mean_over_single_channels(compare, x, filters, **options)
+    return compare(patch_moments(x, filters, **options))

@@ -63,16 +63,14 @@ def patch_moments(
       Abobakr et al. 2018, SSIMLayer, Eq. 3, 5 and 7.
     """
     x, filters = at_least_float32("x", x), at_least_float32("filters", filters)
-    window_strides, pads = _check_patches(x.shape, filters.shape, strides, padding)
-    elements = filters.shape[0] * filters.shape[1] * filters.shape[2]
-    to_sample = elements / (elements - 1)
-
-    mean_x, var_x = _patch_mean_and_variance(
-        x, (filters.shape[0], filters.shape[1]), window_strides, pads
-    )
+    window_strides, pads = check_patches(x.shape, filters.shape, strides, padding)
+    kernel = filters.shape[0], filters.shape[1]
+    elements = kernel[0] * kernel[1] * filters.shape[2]
+    mean_x, var_x = patch_mean_and_variance(x, kernel, window_strides, pads)
     taps = (0, 1, 2)
     mean_y = filters.mean(taps, keepdims=True)
     centred = filters - mean_y
+    to_sample = elements / (elements - 1)
     return Moments(
         mean_x=mean_x[..., None],
         mean_y=mean_y,
@@ -88,7 +86,7 @@ def patch_moments(
     )
 
 
-def _check_patches(
+def check_patches(
     x_shape: tuple[int, ...],
     filters_shape: tuple[int, ...],
     strides: int | Sequence[int],
@@ -142,7 +140,7 @@ def _outputs(size: int, kernel: int, stride: int, pad: tuple[int, int]) -> int:
     return (size + sum(pad) - kernel) // stride + 1
 
 
-def _patch_mean_and_variance(
+def patch_mean_and_variance(
     x: Float[Array, "b h w c"],
     kernel: tuple[int, int],
     strides: tuple[int, int],
@@ -185,8 +183,6 @@ def _average(fields: list[Float[Array, "..."]]) -> Float[Array, "..."]:
 
 
 def _convolve(x, filters, strides, pads, precision):
-    if x.shape[-1] == 1 and jax.default_backend() == "cpu":
-        return _products(x, filters, strides, pads, precision)
     if tuple(strides) == (1, 1):
         return correlate(x, filters, padding=pads, precision=precision)
     return jax.lax.conv_general_dilated(
@@ -197,35 +193,6 @@ def _convolve(x, filters, strides, pads, precision):
         dimension_numbers=_DIMENSIONS,
         precision=precision,
     )
-
-
-def _products(x, filters, strides, pads, precision):
-    """The convolution of one channel as a product with all patches.
-
-    XLA runs convolutions within a loop on one core of a CPU, and patches are compared
-    per channel in a loop; outside of one, this is as fast as the convolution.
-    """
-    size_h, size_w, _, c_out = filters.shape
-    x = jnp.pad(x[..., 0], ((0, 0), *pads))
-    reach = [
-        (_outputs(x.shape[axis + 1], filters.shape[axis], strides[axis], (0, 0)) - 1)
-        * strides[axis]
-        + 1
-        for axis in (0, 1)
-    ]
-    views = [
-        jax.lax.slice(
-            x, (0, i, j), (x.shape[0], i + reach[0], j + reach[1]), (1, *strides)
-        )
-        for i in range(size_h)
-        for j in range(size_w)
-    ]
-    taps = filters.reshape(size_h * size_w, c_out)
-    contracted = (((0,), (0,)), ((), ()))
-    products = jax.lax.dot_general(
-        jnp.stack(views).reshape(len(taps), -1), taps, contracted, precision=precision
-    )
-    return products.reshape(*views[0].shape, c_out)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))

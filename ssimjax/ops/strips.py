@@ -80,12 +80,32 @@ def tiling(
     axis = x.ndim - 1 - spatial_axes
     images, height = math.prod(x.shape[:axis]), x.shape[axis]
     image_bytes = math.prod(x.shape[axis:]) * x.dtype.itemsize
-    if jax.device_count() == 1:
-        most = max(1, min(images, _GROUP_BYTES // max(1, image_bytes)))
-        images = max(n for n in range(1, most + 1) if images % n == 0)
+    images = images_at_a_time(images, image_bytes, _GROUP_BYTES)
     row_bytes = max(1, images * image_bytes // height)
     rows = max(_STRIP_BYTES // row_bytes, _HALOS * halo, 1)
     return Tiling(images, rows if height >= _FEWEST * rows + 2 * halo else height)
+
+
+def images_at_a_time(count: int, image_bytes: int, group_bytes: int) -> int:
+    """How many images of a batch to visit at a time.
+
+    Args:
+      count: images of the batch.
+      image_bytes: of one of them.
+      group_bytes: of so many as should be visited at a time.
+
+    Returns:
+      A divisor of `count`; all of them elsewhere than on one CPU device, for several
+      devices could share the batch.
+
+    Example:
+      >>> images_at_a_time(6, 100, 450)
+      3
+    """
+    if jax.default_backend() != "cpu" or jax.device_count() > 1:
+        return count
+    most = max(1, min(count, group_bytes // max(1, image_bytes)))
+    return max(n for n in range(1, most + 1) if count % n == 0)
 
 
 def strip_means(

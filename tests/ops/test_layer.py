@@ -188,6 +188,48 @@ def test_per_channel_is_the_mean_of_one_channel_layers():
     np.testing.assert_allclose(value, sum(layers) / 3, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("options", [{}, {"exponents": (0.5, 0.3, 1.5)}])
+def test_groups_of_images_are_the_whole_batch(options, float64, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.random((6, 7, 8, 2)))
+    filters = jnp.asarray(rng.standard_normal((3, 2, 2, 3)))
+    layer = functools.partial(ssim_conv, patches="per_channel", strides=2, **options)
+
+    def derivatives(x, filters):
+        def total(x, filters):
+            return jnp.sin(3 * layer(x, filters)).sum()
+
+        gradients = jax.grad(total, (0, 1))
+        return (
+            layer(x, filters),
+            gradients(x, filters),
+            jax.jvp(gradients, (x, filters), (jnp.cos(x), jnp.cos(filters))),
+        )
+
+    whole = derivatives(x, filters)
+    monkeypatch.setattr("jax.device_count", lambda: 1)
+    bytes_of_two = 2 * 4 * 4 * 3 * 8
+    monkeypatch.setattr("ssimjax.ops.channel_patches._TILE_BYTES", bytes_of_two)
+    assert "length=3" in str(jax.make_jaxpr(layer)(x, filters))
+    chex.assert_trees_all_close(derivatives(x, filters), whole, rtol=1e-10)
+
+
+def test_per_channel_gradients_do_not_keep_a_map_per_channel():
+    x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 16))
+    filters = jax.random.normal(jax.random.key(1), (3, 3, 16, 32))
+
+    @jax.jit
+    def gradients(x, filters):
+        def total(x, filters):
+            return (ssim_conv(x, filters, patches="per_channel") ** 2).sum()
+
+        return jax.grad(total, (0, 1))(x, filters)
+
+    memory = gradients.lower(x, filters).compile().memory_analysis()
+    one_map = 4 * 2 * 32 * 32 * 32
+    assert memory.temp_size_in_bytes < 14 * one_map
+
+
 def test_general_form_meets_equation_8_at_unit_exponents():
     x = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
     filters = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))

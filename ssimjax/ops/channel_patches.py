@@ -1,0 +1,155 @@
+"""Patches of single channels against filters, in tiles that stay in the cache.
+
+Every channel has a map of similarities as large as the result. On a CPU the time goes
+into passes over such maps, so they are made for one channel of a few images at a time,
+and made again for the gradient: all at once would need c_in times the memory.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from ssimjax.ops.moments import Moments, at_least_float32
+from ssimjax.ops.patches import Padding, check_patches, patch_mean_and_variance
+from ssimjax.ops.strips import images_at_a_time
+from ssimjax.ops.unfolding import unfold
+
+_Compare = Callable[[Moments], Float[Array, "..."]]
+# Of one map; the gradient of one channel needs about ten.
+_TILE_BYTES = 2**20
+
+
+def mean_over_single_channels(
+    compare: _Compare,
+    x: Float[ArrayLike, "b h w c_in"],
+    filters: Float[ArrayLike, "kh kw c_in c_out"],
+    *,
+    strides: int | Sequence[int],
+    padding: Padding,
+    precision: jax.lax.PrecisionLike,
+) -> Float[Array, "b out_h out_w c_out"]:
+    """Mean over channels of what is made of their patches and filters alone.
+
+        (1/c_in) Σ_c compare(moments of x_c and filters_c)
+
+    Args:
+      compare: made of moments, element by element.
+      x: as in `patch_moments`.
+      filters: as in `patch_moments`.
+      strides: as in `patch_moments`.
+      padding: as in `patch_moments`.
+      precision: as in `patch_moments`.
+
+    Returns:
+      Means, with derivatives of any order.
+
+    Raises:
+      TypeError: as `patch_moments`.
+      ValueError: as `patch_moments` of every channel.
+    """
+    x, filters = at_least_float32("x", x), at_least_float32("filters", filters)
+    check_patches(x.shape, filters.shape, strides, padding)
+    *kernel, c_in, c_out = filters.shape
+    steps, margins = check_patches(
+        (*x.shape[:3], 1), (*kernel, 1, c_out), strides, padding
+    )
+    elements = math.prod(kernel)
+    compare = _by_partial_derivatives(compare)
+
+    def statistics(x: Array) -> tuple[Array, Array]:
+        return patch_mean_and_variance(
+            x[..., None], (kernel[0], kernel[1]), steps, margins
+        )
+
+    means, variances = jax.vmap(statistics, -1, -1)(x)
+    mean_y = filters.mean((0, 1), keepdims=True)
+    centred = filters - mean_y
+    of_images = x, means, variances * elements / (elements - 1)
+    of_filters = (
+        jnp.moveaxis(centred, 2, 0).reshape(c_in, elements, c_out) / (elements - 1),
+        mean_y.reshape(c_in, 1, c_out),
+        (centred**2).sum((0, 1))[:, None] / (elements - 1),
+    )
+
+    @jax.checkpoint
+    def compared(channel: tuple[Array, ...]) -> Array:
+        x, mean_x, var_x, taps, mean_y, var_y = channel
+        # Zeros around an image are moved along with it, which changes no covariance.
+        offset = jax.lax.stop_gradient(x.mean((1, 2), keepdims=True))
+        x = jnp.pad(x, ((0, 0), *margins)) - offset
+        views = unfold(x, (kernel[0], kernel[1]), strides=steps)
+        covariances = jax.lax.dot_general(
+            views.reshape(elements, -1), taps, (((0,), (0,)), ((), ())), precision
+        )
+        # Matrices, one row per patch: XLA is slow with more axes.
+        moments = Moments(
+            mean_x.reshape(-1, 1), mean_y, var_x.reshape(-1, 1), var_y, covariances
+        )
+        return compare(moments)
+
+    def add(total: Array, channel: tuple[Array, ...]) -> tuple[Array, None]:
+        return total + compared(channel), None
+
+    def of_group(group: tuple[Array, ...]) -> Array:
+        total = jnp.zeros((group[1][0].size, c_out), x.dtype)
+        return jax.lax.scan(add, total, (*group, *of_filters))[0] / c_in
+
+    shape = (*means.shape[:3], c_out)
+    image_bytes = math.prod(shape[1:]) * x.dtype.itemsize
+    images = images_at_a_time(shape[0], image_bytes, _TILE_BYTES)
+
+    def grouped(array: Array) -> Array:
+        groups = jnp.moveaxis(array, -1, 0)
+        groups = groups.reshape(c_in, -1, images, *groups.shape[2:])
+        return jnp.moveaxis(groups, 1, 0)
+
+    # XLA would compute what was moved in the order of what it becomes.
+    groups = jax.lax.optimization_barrier(tuple(map(grouped, of_images)))
+    if images == shape[0]:
+        return of_group(tuple(array[0] for array in groups)).reshape(shape)
+    return jax.lax.map(of_group, groups).reshape(shape)
+
+
+def _by_partial_derivatives(compare: _Compare) -> _Compare:
+    """`compare` whose gradient takes few passes over maps.
+
+    The derivative is a sum of partial derivatives times tangents. Those of patches and
+    of filters are spread by products with ones, and so the gradient sums by products;
+    XLA's sums over maps are several times slower.
+    """
+
+    @jax.custom_jvp
+    def function(moments: Moments) -> Array:
+        return compare(moments)
+
+    @functools.partial(function.defjvp, symbolic_zeros=True)
+    def _(primals: tuple[Moments], tangents: tuple[Moments]):
+        (moments,), (changes,) = primals, tangents
+        shape = moments.cov_xy.shape
+        full = jax.tree.map(lambda a: jnp.broadcast_to(a, shape), moments)
+        value, pull = jax.vjp(compare, full)
+        (partials,) = pull(jnp.ones_like(value))
+        total = jnp.zeros_like(value)
+        for partial, change in zip(jax.tree.leaves(partials), jax.tree.leaves(changes)):
+            if not isinstance(change, SymbolicZero):
+                total += partial * _spread(change, shape)
+        return value, total
+
+    return function
+
+
+def _spread(field: Array, shape: tuple[int, ...]) -> Array:
+    """Broadcasts a column or a row to a matrix."""
+    if field.shape == shape:
+        return field
+    if field.shape[0] == 1:
+        pair = jnp.ones((shape[0], 1), field.dtype), field
+    else:
+        pair = field, jnp.ones((1, shape[1]), field.dtype)
+    return jnp.dot(*pair, precision=jax.lax.Precision.HIGHEST)
