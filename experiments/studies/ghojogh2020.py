@@ -149,9 +149,12 @@ _INCEPTION = (
 
 
 def _judge(settings: Settings) -> Run:
-    """One classifier, whatever the number of seeds, trained as its config says."""
-    alone = dataclasses.replace(settings, seeds=1, epochs=None)
-    return alone.train("classifier", classifier.get_config())
+    return _alone(settings).train("classifier", classifier.get_config())
+
+
+def _alone(settings: Settings) -> Settings:
+    """For one network, whatever the number of seeds, trained as its config says."""
+    return dataclasses.replace(settings, seeds=1, epochs=None)
 
 
 def _real(run: Run, judge: Run | None, inception: Features | None) -> dict[str, Any]:
@@ -221,9 +224,8 @@ def _gmmn(settings: Settings) -> str:
 def _code_gmmn(settings: Settings) -> str:
     def of(loss: str) -> _Configure:
         def configure(settings: Settings) -> ml_collections.ConfigDict:
-            # One autoencoder for all seeds.
-            name, alone = f"autoencoder-{loss}", dataclasses.replace(settings, seeds=1)
-            alone.train(name, autoencoder.get_config(loss))
+            name = f"autoencoder-{loss}"
+            _alone(settings).train(name, autoencoder.get_config(loss))
             config = code_gmmn.get_config(loss)
             config.matching.autoencoder = str(settings.workdir / name)
             return config

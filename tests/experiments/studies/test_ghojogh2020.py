@@ -18,8 +18,10 @@ def smallest(config):
     config.training.batch_size = 8
     config.training.eval_batch_size = 40
     config.training.visualise = False
-    if config.task == "classification":
+    # Networks that are trained as their config says.
+    if config.task in ("classification", "reconstruction"):
         config.training.epochs = 0.4
+    if config.task == "classification":
         return
     if config.model.get("name") != "dense":
         config.model.widths = (4, 6)
