@@ -157,15 +157,17 @@ def _samples(settings: Settings) -> str:
 
 def _levels(settings: Settings) -> str:
     """Window sizes, level weights, and what each of the two changes to SSIM does."""
-    lines = []
+    run, scores = None, {}
     for name, change in _LEVELS.items():
         config = table1.get_config("ae-lw_ssim")
         if change:
             del config.loss
             config.loss = change
         run = settings.train(f"levels-{name}", config)
-        scores = reconstruction_scores(run)
-        lines.append({"loss": name} | score_cells(scores))
+        scores[name] = reconstruction_scores(run)
+    assert run is not None
+    default, *others = _LEVELS
+    sentences = [_differences((name, default), scores) for name in others]
     return "\n\n".join(
         [
             "## Window sizes and level weights",
@@ -173,7 +175,11 @@ def _levels(settings: Settings) -> str:
             "windows of several sizes. The paper prints neither sizes nor weights. "
             "Each change alone, and other sizes and weights, in the deterministic "
             "autoencoder:",
-            markdown_table(lines),
+            markdown_table(
+                [{"loss": name} | score_cells(row) for name, row in scores.items()]
+            ),
+            "\n".join(f"- {sentence}" for sentence in sentences if sentence),
+            about(run),
         ]
     )
 
@@ -227,15 +233,22 @@ def _claims(model: str, scores: Mapping[str, Mapping[str, Any]]) -> str:
     """Which loss wins by SSIM and by MSE, and by how much, if there are seeds."""
     best = max(scores, key=lambda loss: scores[loss]["ssim"])
     least = min(scores, key=lambda loss: scores[loss]["mse"])
+    found = [_differences(("lw_ssim", other), scores) for other in ("mse", "ssim")]
     text = f"`{model}`: highest SSIM by `{best}`, lowest MSE by `{least}`."
-    for other in ("mse", "ssim"):
-        for score, digits in (("ssim", 3), ("mse", 4)):
-            if f"{score}_each" in scores[other]:
-                names = ("lw_ssim", other)
-                each = [scores[loss][f"{score}_each"] for loss in names]
-                unit = f"in {score.upper()}"
-                text += " " + difference(names, *each, unit=unit, digits=digits)
-    return text
+    return " ".join([text, *found]).rstrip()
+
+
+def _differences(
+    names: tuple[str, str], scores: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """How far one loss is from another in SSIM and MSE; nothing for one seed."""
+    sentences = []
+    for score, digits in (("ssim", 3), ("mse", 4)):
+        if f"{score}_each" in scores[names[0]]:
+            each = [scores[name][f"{score}_each"] for name in names]
+            unit = f"in {score.upper()}"
+            sentences.append(difference(names, *each, unit=unit, digits=digits))
+    return " ".join(sentences)
 
 
 def _coarse(images: Array) -> Array:
