@@ -106,10 +106,10 @@ def mean_over_single_channels(
 
     def grouped(array: Array) -> Array:
         groups = jnp.moveaxis(array, -1, 0)
-        groups = groups.reshape(c_in, -1, images, *groups.shape[2:])
+        groups = groups.reshape(c_in, shape[0] // images, images, *groups.shape[2:])
         return jnp.moveaxis(groups, 1, 0)
 
-    # XLA would compute what was moved in the order of what it becomes.
+    # Moved once, here: otherwise XLA reads across channels wherever it needs one.
     groups = jax.lax.optimization_barrier(tuple(map(grouped, of_images)))
     if images == shape[0]:
         return of_group(tuple(array[0] for array in groups)).reshape(shape)
