@@ -99,8 +99,8 @@ def images_at_a_time(count: int, image_bytes: int, group_bytes: int) -> int:
       devices could share the batch.
 
     Example:
-      >>> images_at_a_time(6, 100, 450)
-      3
+      >>> images_at_a_time(6, 100, 700)
+      6
     """
     if jax.default_backend() != "cpu" or jax.device_count() > 1:
         return count

@@ -53,6 +53,17 @@ def without_strips(name):
 
 
 @pytest.mark.parametrize(
+    ("count", "group_bytes", "images"),
+    [(6, 450, 3), (7, 450, 1), (6, 700, 6), (6, 50, 1), (0, 450, 1)],
+)
+def test_groups_divide_the_batch(count, group_bytes, images, monkeypatch):
+    monkeypatch.setattr("jax.device_count", lambda: 1)
+    assert strips.images_at_a_time(count, 100, group_bytes) == images
+    monkeypatch.setattr("jax.device_count", lambda: 2)
+    assert strips.images_at_a_time(count, 100, group_bytes) == count
+
+
+@pytest.mark.parametrize(
     ("name", "strip_bytes"), [*((name, 1) for name in METRICS), ("loss", 2**20)]
 )
 def test_strips_are_the_whole(name, strip_bytes, float64, monkeypatch):

@@ -14,19 +14,20 @@ def pair():
 
 
 def test_costs_of_all_that_can_do_it(pair):
-    shape = (1, 512, 512, 1)
+    shape = (1, 1024, 1024, 1)
     costs = pair.costs(rivals.Metric(), "gradient", shape, repeats=2)
     assert list(costs) == [rivals.OURS, "scikit-image"]
-    image = 4 * 512 * 512
+    image = 4 * 1024 * 1024
     for cost in costs.values():
         assert 0 < cost.seconds < cost.first
-        # The gradient is as large as the image.
-        assert cost.peak is None or image <= cost.peak < 100 * image
+        # The gradient is as large as the image. Linux counts pages of each thread in
+        # batches of up to 64.
+        assert cost.peak is None or 0.9 * image <= cost.peak < 100 * image
     row = peers._row("gradient", shape, 1, costs, Limits(1e10, 1e11))
     assert row["fastest"] == "scikit-image"
     assert row["ratio"] == costs["scikit-image"].seconds / costs[rivals.OURS].seconds
     assert row["of_copy_bandwidth"] == pytest.approx(
-        12 * 512 * 512 / row["seconds"] / 1e10
+        12 * 1024 * 1024 / row["seconds"] / 1e10
     )
     # scikit-image has no MS-SSIM.
     metric = rivals.Metric(scales=3)
