@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from ssimjax.ops.convolution import correlate
 from ssimjax.ops.moments import Moments, at_least_float32
+from ssimjax.ops.unfolding import shifts
 
 Padding = str | Sequence[tuple[int, int]]
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -159,23 +160,12 @@ def patch_mean_and_variance(
     mean, variance = jnp.pad(mean, margins), jnp.pad(variance, margins)
     for axis in (2, 1):
         size, stride = kernel[axis - 1], strides[axis - 1]
-        reach = (_outputs(mean.shape[axis], size, stride, (0, 0)) - 1) * stride + 1
-        shifted = functools.partial(_shifts, size=size, reach=reach, stride=stride)
-        means = shifted(mean, axis=axis)
+        shifted = functools.partial(shifts, size=size, stride=stride, axis=axis)
+        means = shifted(mean)
         mean = _average(means)
-        within = _average(shifted(variance, axis=axis))
+        within = _average(shifted(variance))
         variance = within + _average([(m - mean) ** 2 for m in means])
     return mean, variance
-
-
-def _shifts(
-    field: Float[Array, "..."], *, size: int, reach: int, stride: int, axis: int
-) -> list[Float[Array, "..."]]:
-    """The `size` views of a field that its sliding windows see along one axis."""
-    return [
-        jax.lax.slice_in_dim(field, start, start + reach, stride, axis)
-        for start in range(size)
-    ]
 
 
 def _average(fields: list[Float[Array, "..."]]) -> Float[Array, "..."]:

@@ -39,19 +39,33 @@ def unfold(
     return _unfold.bind(x, kernel=kernel, strides=strides)
 
 
-def _views(x: Array, size: int, stride: int, axis: int) -> Array:
-    """The views of a sliding window of one axis, stacked before all axes."""
-    reach = (x.shape[axis] - size) // stride * stride + 1
-    return jnp.stack(
-        [
-            jax.lax.slice_in_dim(x, start, start + reach, stride, axis)
-            for start in range(size)
-        ]
-    )
+def shifts(
+    field: Float[Array, "..."], *, size: int, stride: int, axis: int
+) -> list[Float[Array, "..."]]:
+    """The views of a field that its sliding windows see along one axis.
+
+    Args:
+      field: any array.
+      size: elements of a window.
+      stride: step of the window.
+      axis: along which it slides.
+
+    Returns:
+      A view per element of the window.
+
+    Example:
+      >>> [v.tolist() for v in shifts(jnp.arange(5), size=2, stride=2, axis=0)]
+      [[0, 2], [1, 3]]
+    """
+    reach = (field.shape[axis] - size) // stride * stride + 1
+    return [
+        jax.lax.slice_in_dim(field, start, start + reach, stride, axis)
+        for start in range(size)
+    ]
 
 
 def _sum_of_views(views: Array, stride: int, axis: int, length: int) -> Array:
-    """The transpose of `_views`: every element is the sum of its copies."""
+    """The transpose of stacked `shifts`: every element is the sum of its copies."""
     size, outputs = views.shape[0], views.shape[axis]
     reach = (outputs - 1) * stride + 1
     margins = [(0, 0, 0)] * views.ndim
@@ -68,8 +82,8 @@ def _sum_of_views(views: Array, stride: int, axis: int, length: int) -> Array:
 
 
 def _unfolded(x: Array, *, kernel: Pair, strides: Pair) -> Array:
-    rows = _views(x, kernel[1], strides[1], -1)
-    return _views(rows, kernel[0], strides[0], -2)
+    rows = jnp.stack(shifts(x, size=kernel[1], stride=strides[1], axis=-1))
+    return jnp.stack(shifts(rows, size=kernel[0], stride=strides[0], axis=-2))
 
 
 def _folded(views: Array, *, strides: Pair, sides: Pair) -> Array:
