@@ -54,8 +54,8 @@ def shifts(
       A view per element of the window.
 
     Example:
-      >>> [v.tolist() for v in shifts(jnp.arange(5), size=2, stride=2, axis=0)]
-      [[0, 2], [1, 3]]
+      >>> [v.tolist() for v in shifts(jnp.arange(5.0), size=2, stride=2, axis=0)]
+      [[0.0, 2.0], [1.0, 3.0]]
     """
     reach = (field.shape[axis] - size) // stride * stride + 1
     return [
