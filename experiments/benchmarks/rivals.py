@@ -1,7 +1,7 @@
 """SSIM and MS-SSIM of every library behind one door: what a user would pick instead.
 
 A function per library takes the metric, the task and two NumPy batches `[n, h, w, c]`
-in [0, 1], and returns what is timed: a call that returns when its results are there.
+in [0, 1], and returns what is timed: so many calls, and the wait for their results.
 It raises `UnsupportedError` where a library cannot do it. Imports are local, since each
 library runs in a process of its own.
 """
@@ -16,10 +16,11 @@ from unittest import mock
 
 import numpy as np
 
+from experiments.benchmarks.timing import repeated
 from ssimjax.ops import MS_SSIM_WEIGHTS
 
 TASKS = ("value", "gradient", "both gradients")
-Run = Callable[[], Any]
+Run = Callable[[int], Any]
 
 
 class UnsupportedError(Exception):
@@ -131,7 +132,7 @@ def scikit_image(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> Run
         raise UnsupportedError("has one gradient")
     library: Any = importlib.import_module("skimage.metrics")
 
-    def run() -> Any:
+    def call() -> Any:
         return [
             library.structural_similarity(
                 a,
@@ -145,7 +146,7 @@ def scikit_image(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> Run
             for a, b in zip(x, y)
         ]
 
-    return run
+    return lambda calls: repeated(call, calls)
 
 
 def tensorflow(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> Run:
@@ -170,7 +171,11 @@ def tensorflow(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> Run:
             value = mean(a, b)
         return value, tape.gradient(value, variables)
 
-    return lambda: [part.numpy() for part in tf.nest.flatten(program(a, b))]
+    def run(calls: int) -> Any:
+        parts = tf.nest.flatten(repeated(lambda: program(a, b), calls))
+        return [part.numpy() for part in parts]
+
+    return run
 
 
 OURS = "ssimjax"
@@ -224,7 +229,9 @@ def _jax(function: Callable[..., Any], task: str, x: np.ndarray, y: np.ndarray) 
     }
     inputs = jax.device_put((x, y))
     compiled = jax.jit(programs[task]).lower(*inputs).compile()
-    return lambda: jax.block_until_ready(compiled(*inputs))
+    return lambda calls: jax.block_until_ready(
+        repeated(lambda: compiled(*inputs), calls)
+    )
 
 
 def _torch_device() -> str:
@@ -245,12 +252,15 @@ def _torch(
     for variable in variables:
         variable.requires_grad_()
 
-    def run() -> Any:
+    def call() -> Any:
         with torch.set_grad_enabled(bool(variables)):
             value = function(a, b)
-        gradients = torch.autograd.grad(value, variables) if variables else ()
+        return value, torch.autograd.grad(value, variables) if variables else ()
+
+    def run(calls: int) -> Any:
+        results = repeated(call, calls)
         if device == "cuda":
             torch.cuda.synchronize()
-        return value, gradients
+        return results
 
     return run

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments.benchmarks import rivals
+from experiments.benchmarks.timing import calls_in_a_row
 
 # Threads of OpenMP spin for a while after their work, on cores that the next needs.
 _PAUSE = 0.02
@@ -69,7 +70,7 @@ class Worker:
 
 
 class Workers:
-    """All libraries, two processes each: for time and for memory.
+    """All libraries, a process each, and on a CPU another to measure memory.
 
     Args:
       libraries: names in `rivals`.
@@ -81,7 +82,9 @@ class Workers:
         returns_memory = {"MALLOC_MMAP_THRESHOLD_": "65536"}
         self._timed = {name: Worker(name) for name in libraries}
         self._measured = {
-            name: Worker(name, environment=returns_memory) for name in libraries
+            name: Worker(name, environment=returns_memory)
+            for name in libraries
+            if jax.default_backend() == "cpu"
         }
 
     def close(self) -> None:
@@ -113,11 +116,11 @@ class Workers:
                 time.sleep(_PAUSE)
                 times[name].append(self._timed[name]("time"))
         peaks = {}
-        for name in first:
+        for name in first.keys() & self._measured.keys():
             self._measured[name]("build", metric, task, shape)
             peaks[name] = self._measured[name]("peak")
         return {
-            name: Cost(statistics.median(times[name]), first[name], peaks[name])
+            name: Cost(statistics.median(times[name]), first[name], peaks.get(name))
             for name in first
         }
 
@@ -140,19 +143,18 @@ def _serve(connection: Connection, library: str) -> None:
             if action == "peak":
                 answer = _peak_of(run)
             else:
-                run()
-                answer = time.perf_counter() - start
+                calls = calls_in_a_row() if action == "time" else 1
+                run(calls)
+                answer = (time.perf_counter() - start) / calls
             connection.send((None, answer))
         except Exception as error:  # To whoever asked.
             connection.send((error, traceback.format_exc()))
 
 
 def _peak_of(run: rivals.Run) -> int | None:
-    """How far one run raises the memory of this process; of Linux, on a CPU."""
-    if jax.default_backend() != "cpu":
-        return None
+    """How far one run raises the memory of this process; of Linux alone."""
     # What a first run and compilation have left would be used again, or given back.
-    run()
+    run(1)
     gc.collect()
     with contextlib.suppress(AttributeError):  # Another C library than glibc.
         ctypes.CDLL(None).malloc_trim(0)
@@ -162,7 +164,7 @@ def _peak_of(run: rivals.Run) -> int | None:
     except OSError:
         return None
     before = _status("VmRSS")
-    result = run()
+    result = run(1)
     peak = _status("VmHWM") - before
     del result
     return peak

@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssimjax.ops import columns
 from ssimjax.ops.images import Downsampling, Images, Mask, Pair, prepare
+from ssimjax.ops.map_means import WindowMap
 from ssimjax.ops.moments import (
     Bordered,
     Moments,
     bordered,
     bordered_moments,
+    variance_factor,
     window_weights,
 )
 from ssimjax.ops.pooling import channel_means, cropped, mean_over_channels
@@ -34,8 +37,8 @@ class Comparison(NamedTuple):
       c1: stabiliser of the luminance term, (k1 L)².
       c2: stabiliser of the contrast and structure terms, (k2 L)².
       images: those whose whole windows are the map.
-      moments_of: the moments of these images, or of some of their rows.
-      halo: rows that a window has beyond its first.
+      window: weights of the local moments.
+      sample_covariance: whether variances are those of samples.
       spatial_axes: number of spatial axes.
     """
 
@@ -44,8 +47,8 @@ class Comparison(NamedTuple):
     c1: float
     c2: float
     images: Bordered
-    moments_of: Callable[[Bordered], Moments]
-    halo: int
+    window: Window
+    sample_covariance: bool
     spatial_axes: int
 
     def channel_means(
@@ -59,7 +62,7 @@ class Comparison(NamedTuple):
         Returns:
           Means of every channel, and the weights of the channels.
         """
-        if (means := _by_strips([(1.0, self)], formula)) is not None:
+        if (means := _without_maps([(1.0, self)], formula)) is not None:
             return means, None
         values = formula(self.moments, self.c1, self.c2)
         return channel_means(values, self.weights, spatial_axes=self.spatial_axes)
@@ -144,13 +147,12 @@ def compare_pair(
             raise ValueError(f"{name} must be > 0, got {value}")
     c1, c2 = (k1 * pair.data_range) ** 2, (k2 * pair.data_range) ** 2
     images = bordered(pair, window, padding=padding, spatial_axes=spatial_axes)
-    moments_of = functools.partial(
-        bordered_moments,
-        window=window,
+    moments = bordered_moments(
+        images,
+        window,
         sample_covariance=sample_covariance,
         spatial_axes=spatial_axes,
     )
-    moments = moments_of(images)
     weights = window_weights(images, window, spatial_axes=spatial_axes)
     crop_border = functools.partial(cropped, crop=crop, spatial_axes=spatial_axes)
     moments, weights = jax.tree.map(crop_border, (moments, weights))
@@ -158,8 +160,9 @@ def compare_pair(
     # A map without its border is that of images without as much.
     if crop:
         images = images._replace(x=crop_border(images.x), y=crop_border(images.y))
-    halo = window.sizes(spatial_axes)[0] - 1
-    return Comparison(moments, weights, c1, c2, images, moments_of, halo, spatial_axes)
+    return Comparison(
+        moments, weights, c1, c2, images, window, sample_covariance, spatial_axes
+    )
 
 
 def mean_of_levels(
@@ -176,41 +179,64 @@ def mean_of_levels(
     Returns:
       One number per image.
     """
-    if (sums := _by_strips(levels, formula)) is not None:
+    if (sums := _without_maps(levels, formula)) is not None:
         return mean_over_channels(sums, None)
     means = [weight * level.mean(formula) for weight, level in levels]
     return functools.reduce(operator.add, means)
 
 
-def _by_strips(
+def _without_maps(
     levels: Sequence[tuple[float, Comparison]], formula: Formula
 ) -> Float[Array, "*batch c"] | None:
-    """The sum of `mean_of_levels` per channel; None where strips do not fit."""
-    first = levels[0][1]
-    images = first.images
-    if images.mask is not None or any(
-        level.images.x is not images.x for _, level in levels
-    ):
-        return None
-    halos = [level.halo for _, level in levels]
-    tiles = tiling(images.x, images.y, halo=max(halos), spatial_axes=first.spatial_axes)
-    if tiles is None:
+    """The sum of `mean_of_levels` per channel; None where maps are inevitable."""
+    weights, comparisons = zip(*levels)
+    first: Comparison = comparisons[0]
+    images, spatial_axes = first.images, first.spatial_axes
+    if images.mask is not None or any(c.images.x is not images.x for c in comparisons):
         return None
 
     def map_of(
         level: Comparison, x: Array, y: Array, centre_x: Array, centre_y: Array
     ) -> Array:
-        strip = images._replace(x=x, y=y, centre_x=centre_x, centre_y=centre_y)
-        return formula(level.moments_of(strip), level.c1, level.c2)
+        part = images._replace(x=x, y=y, centre_x=centre_x, centre_y=centre_y)
+        moments = bordered_moments(
+            part,
+            level.window,
+            sample_covariance=level.sample_covariance,
+            spatial_axes=spatial_axes,
+        )
+        return formula(moments, level.c1, level.c2)
 
+    image_maps = [functools.partial(map_of, c) for c in comparisons]
+    pair, centres = (images.x, images.y), (images.centre_x, images.centre_y)
+    window_maps = [
+        WindowMap(
+            lambda moments, c=c: formula(moments, c.c1, c.c2),
+            c.window.along(spatial_axes),
+            variance_factor(
+                c.window,
+                sample_covariance=c.sample_covariance,
+                spatial_axes=spatial_axes,
+            ),
+        )
+        for c in comparisons
+    ]
+    if columns.fit(window_maps, *pair):
+        return columns.column_means(
+            window_maps, image_maps, pair, centres, weights=weights
+        )
+    halos = [c.window.sizes(spatial_axes)[0] - 1 for c in comparisons]
+    tiles = tiling(*pair, halo=max(halos), spatial_axes=spatial_axes)
+    if tiles is None:
+        return None
     return strip_means(
-        [functools.partial(map_of, level) for _, level in levels],
-        (images.x, images.y),
-        (images.centre_x, images.centre_y),
+        image_maps,
+        pair,
+        centres,
         halos=halos,
-        weights=[weight for weight, _ in levels],
+        weights=weights,
         tiles=tiles,
-        spatial_axes=first.spatial_axes,
+        spatial_axes=spatial_axes,
     )
 
 

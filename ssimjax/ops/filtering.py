@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 # Outputs per banded product. The band of a tile is (tile + taps - 1) x tile, so a
 # larger tile multiplies more zeros and a smaller one reads more pixels twice.
 _TILE = 48
-# More taps than these, and products are faster than shifted sums on a CPU.
+# More taps than these, and products are faster than shifted sums.
 _MOST_SHIFTS = 64
 
 
@@ -197,6 +197,16 @@ def _on_cpu(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
     return sums.reshape(*batch, n + 2 * margin - len(taps) + 1, k)
 
 
+def _on_gpu(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
+    if len(taps) > _MOST_SHIFTS:
+        return _elsewhere(values, taps=taps, margin=margin)
+    *batch, n, k = values.shape
+    sums = _padded(values.reshape(*batch, n * k), margin=margin * k)
+    # Fused with the sums along another axis, these would visit taps² neighbours.
+    sums = jax.lax.optimization_barrier(_shifted_by(sums, taps=taps, step=k))
+    return sums.reshape(*batch, n + 2 * margin - len(taps) + 1, k)
+
+
 def _elsewhere(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
     margins = [(0, 0, 0)] * (values.ndim - 2) + [(margin, margin, 0), (0, 0, 0)]
     return banded(jax.lax.pad(values, jnp.zeros((), values.dtype), margins), taps)
@@ -226,7 +236,12 @@ _weighted_sums.def_impl(
 _weighted_sums.def_abstract_eval(_shape)
 ad.deflinear2(_weighted_sums, _transpose)
 batching.primitive_batchers[_weighted_sums] = _batched
-for _lowering, _platform in ((_on_cpu, "cpu"), (_elsewhere, None)):
+for _lowering, _platform in (
+    (_on_cpu, "cpu"),
+    (_on_gpu, "cuda"),
+    (_on_gpu, "rocm"),
+    (_elsewhere, None),
+):
     mlir.register_lowering(
         _weighted_sums,
         mlir.lower_fun(_lowering, multiple_results=False),

@@ -166,10 +166,9 @@ def bordered_moments(
     Raises:
       ValueError: as `image_moments`.
     """
-    pixels = math.prod(window.sizes(spatial_axes))
-    if sample_covariance and pixels == 1:
-        raise ValueError("a window of one pixel has no sample covariance: P - 1 = 0")
-    factor = pixels / (pixels - 1) if sample_covariance else 1.0
+    factor = variance_factor(
+        window, sample_covariance=sample_covariance, spatial_axes=spatial_axes
+    )
     mean = functools.partial(local_mean, window=window, spatial_axes=spatial_axes)
     if images.mask is not None:
         mean = _masked(mean, images.mask)
@@ -188,6 +187,34 @@ def bordered_moments(
         var_difference=factor * (mean((x - y) ** 2) - (mean_x - mean_y) ** 2),
         var_total=factor * (mean(x * x + y * y) - (mean_x * mean_x + mean_y * mean_y)),
     )
+
+
+def variance_factor(
+    window: Window, *, sample_covariance: bool, spatial_axes: int
+) -> float:
+    """What makes sample variances of those of a population.
+
+        P / (P - 1)
+
+    Args:
+      window: of P pixels.
+      sample_covariance: whether that is wanted.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      The factor, 1 if it is not wanted.
+
+    Raises:
+      ValueError: if a window of one pixel shall have a sample covariance.
+
+    Example:
+      >>> variance_factor(Window((0.5, 0.5)), sample_covariance=True, spatial_axes=1)
+      2.0
+    """
+    pixels = math.prod(window.sizes(spatial_axes))
+    if sample_covariance and pixels == 1:
+        raise ValueError("a window of one pixel has no sample covariance: P - 1 = 0")
+    return pixels / (pixels - 1) if sample_covariance else 1.0
 
 
 def window_weights(

@@ -6,25 +6,28 @@ the images and their gradients ever leaves the cache. A small image is one strip
 several small images go together.
 
 The mean of a map has one number per image and channel, and its derivative is a product
-with a map of gradients, computed along with it. Derivatives of those gradients are left
-to JAX, on the whole images.
+with a map of gradients, computed along with it.
 """
 
 import functools
 import math
-import operator
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from ssimjax.ops.filtering import apart
-from ssimjax.ops.pooling import channel_means, row_sums
+from ssimjax.ops.map_means import (
+    Arrays,
+    ImageMap,
+    MeansAndGradients,
+    means_with_gradients,
+)
+from ssimjax.ops.pooling import row_sums
 
 # A strip of one image. A map and its gradient need about ten of that size, which should
 # stay in the cache; fresh memory costs more than the arithmetic on it.
@@ -36,10 +39,7 @@ _FEWEST = 3
 # As many small images as are worth the start of a loop.
 _GROUP_BYTES = 2**20
 
-_Map = Callable[..., Float[Array, "..."]]
 _Images = tuple[Float[Array, "..."], Float[Array, "..."]]
-_Arrays = tuple[Array, ...]
-_MeansAndGradients = tuple[Array, Sequence[Array]]
 
 
 class Tiling(NamedTuple):
@@ -109,7 +109,7 @@ def images_at_a_time(count: int, image_bytes: int, group_bytes: int) -> int:
 
 
 def strip_means(
-    maps: Sequence[_Map],
+    maps: Sequence[ImageMap],
     images: _Images,
     constants: Sequence[Float[Array, "..."]],
     *,
@@ -156,12 +156,12 @@ def strip_means(
 
     def add_level(
         wanted: tuple[int, ...],
-        of_images: _Map,
+        of_images: ImageMap,
         scale: float,
-        found: _MeansAndGradients,
+        found: MeansAndGradients,
         parts: Sequence[Array],
         owned: Bool[Array, " rows"],
-    ) -> _MeansAndGradients:
+    ) -> MeansAndGradients:
         def of_wanted(*chosen: Array) -> Array:
             pair = list(parts[:2])
             for index, image in zip(wanted, chosen):
@@ -172,9 +172,9 @@ def strip_means(
         weights = scale * owned.astype(map_.dtype)
         sums = found[0] + row_sums(map_, weights, spatial_axes=spatial_axes)
         pulled = pull(jnp.full_like(map_, scale)) if wanted else ()
-        return sums, [a + b for a, b in zip(found[1], pulled)]
+        return sums, tuple(a + b for a, b in zip(found[1], pulled))
 
-    def by_tiles(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
+    def by_tiles(wanted: tuple[int, ...], arguments: Arrays) -> MeansAndGradients:
         # A row of a gradient needs all windows that see it: a halo more on both sides.
         plan = _plan(height, tiles.rows, halos, halo if wanted else 0)
         batch, count = arguments[0].shape[:axis], math.prod(arguments[0].shape[:axis])
@@ -208,8 +208,8 @@ def strip_means(
             return jax.lax.dynamic_update_slice(array, part, start)
 
         def add_tile(
-            carry: _MeansAndGradients, step: tuple[Int[Array, ""], _Strip]
-        ) -> tuple[_MeansAndGradients, None]:
+            carry: MeansAndGradients, step: tuple[Int[Array, ""], _Strip]
+        ) -> tuple[MeansAndGradients, None]:
             (sums, gradients), (first, strip) = carry, step
             parts = [group(array, first) for array in arguments]
             parts[:2] = (
@@ -217,7 +217,7 @@ def strip_means(
                 for image in parts[:2]
             )
 
-            found = group(sums, first), [jnp.zeros_like(parts[i]) for i in wanted]
+            found = group(sums, first), tuple(jnp.zeros_like(parts[i]) for i in wanted)
             for of_images, scale, owned in zip(maps, scales, strip.owned):
                 # One level after the other: side by side, they leave the cache.
                 add = functools.partial(add_level, wanted, of_images, scale)
@@ -245,48 +245,13 @@ def strip_means(
         found, _ = jax.lax.scan(add_tile, (sums, gradients), steps)
         return jax.tree.map(lambda a: a.reshape(*batch, *a.shape[rows_axis:]), found)
 
-    def whole(wanted: tuple[int, ...], arguments: _Arrays) -> _MeansAndGradients:
-        def means_of(*chosen: Array) -> Array:
-            pair = list(arguments)
-            for index, image in zip(wanted, chosen):
-                pair[index] = image
-            parts = [
-                weight * channel_means(f(*pair), spatial_axes=spatial_axes)[0]
-                for weight, f in zip(weights, maps)
-            ]
-            return functools.reduce(operator.add, parts)
-
-        means, pull = jax.vjp(means_of, *(arguments[index] for index in wanted))
-        return means, pull(jnp.ones_like(means))
-
-    def with_gradients(wanted: tuple[int, ...]) -> Callable[..., _MeansAndGradients]:
-        @jax.custom_jvp
-        def function(*arguments: Array) -> _MeansAndGradients:
-            return by_tiles(wanted, arguments)
-
-        @function.defjvp
-        def _(primals: _Arrays, tangents: _Arrays):
-            return jax.jvp(lambda *given: whole(wanted, given), primals, tangents)
-
-        return function
-
-    @jax.custom_jvp
-    def means(*arguments: Array) -> Array:
-        return by_tiles((), arguments)[0]
-
-    @functools.partial(means.defjvp, symbolic_zeros=True)
-    def _(primals: _Arrays, tangents: tuple[Any, ...]):
-        wanted = tuple(
-            index for index in (0, 1) if not isinstance(tangents[index], SymbolicZero)
-        )
-        value, gradients = with_gradients(wanted)(*primals)
-        tangent = jnp.zeros_like(value)
-        for index, gradient in zip(wanted, gradients):
-            products = gradient * tangents[index]
-            tangent += products.sum(tuple(range(-1 - spatial_axes, -1)))
-        return value, tangent
-
-    return means(*images, *constants)
+    return means_with_gradients(
+        by_tiles,
+        maps,
+        (*images, *constants),
+        weights=weights,
+        spatial_axes=spatial_axes,
+    )
 
 
 class _Strip(NamedTuple):

@@ -44,6 +44,6 @@ def test_an_error_in_a_worker_is_an_error_here():
 
 def test_what_is_timed_is_the_same_number():
     shape = (1, 32, 32, 1)
-    ours = rivals.build(rivals.OURS, rivals.Metric(), "value", shape)()
-    theirs = rivals.build("scikit-image", rivals.Metric(), "value", shape)()
+    ours = rivals.build(rivals.OURS, rivals.Metric(), "value", shape)(1)
+    theirs = rivals.build("scikit-image", rivals.Metric(), "value", shape)(1)
     assert float(theirs[0]) == pytest.approx(float(ours), abs=1e-6)
