@@ -30,9 +30,13 @@ def measure(name: str, *, repeats: int) -> Report:
     Returns:
       A row per task and shape.
     """
-    versions = rivals.installed()
-    machine = limits.measured()
     on_cpu = jax.default_backend() == "cpu"
+    versions = {
+        library: version
+        for library, version in rivals.installed().items()
+        if on_cpu or library != rivals.ON_CPU_ALONE
+    }
+    machine = limits.measured()
     rows = []
     with contextlib.closing(workers.Workers(list(versions))) as libraries:
         for task, shape in itertools.product(

@@ -179,6 +179,7 @@ def tensorflow(metric: Metric, task: str, x: np.ndarray, y: np.ndarray) -> Run:
 
 
 OURS = "ssimjax"
+ON_CPU_ALONE = "scikit-image"
 # Library and the packages whose versions a table names.
 _LIBRARIES: dict[str, tuple[Callable[..., Run], str]] = {
     OURS: (ssimjax, "jax"),
@@ -188,7 +189,7 @@ _LIBRARIES: dict[str, tuple[Callable[..., Run], str]] = {
     "torchmetrics": (torchmetrics, "torchmetrics"),
     "kornia": (kornia, "kornia"),
     "fused-ssim": (fused_ssim, "fused-ssim"),
-    "scikit-image": (scikit_image, "scikit-image"),
+    ON_CPU_ALONE: (scikit_image, "scikit-image"),
     "TensorFlow": (tensorflow, "tensorflow-cpu"),
 }
 
