@@ -13,6 +13,7 @@ is trained for it.
 `train`: training of the Fig. 4 networks, beside its step alone, five seeds at once and,
 where PyTorch is installed, PyTorch.
 `reconstruction`: what each loss adds to a training step of an autoencoder.
+`generative`: a training step of every generative model, with SSIM and without.
 `all`: all of them.
 
 `make benchmark` installs the other libraries and runs all.
@@ -43,6 +44,7 @@ _SUBJECTS = {
     "data": 7,
     "train": 6,
     "reconstruction": 15,
+    "generative": 15,
 }
 _REPEATS = flags.DEFINE_integer(
     "repeats", None, "Timings of each rival; a number that suits the subject if none."

@@ -41,11 +41,11 @@ def get_config(objective: str = "gan") -> ml_collections.ConfigDict:
 
 
 def choose_networks(config: ml_collections.ConfigDict, *, faces: bool) -> None:
-    """Sets the sizes of both networks.
+    """Sets the sizes of both networks, those of the discriminator by the generator's.
 
     Args:
       config: changed in place.
       faces: whether images are 64x64 in colour.
     """
-    widths = (32, 64, 128, 256) if faces else (32, 64)
-    config.model.widths = config.discriminator.widths = widths
+    config.model.widths = (32, 64, 128, 256) if faces else (32, 64)
+    config.discriminator.widths = config.model.get_oneway_ref("widths")

@@ -1,12 +1,12 @@
 """What each loss adds to a training step of an autoencoder."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from configs.lu2019 import table1
+from experiments.benchmarks.steps import step_taker
 from experiments.benchmarks.timing import Report, turns
 from ssimjax.data import Arrays, Dataset
 from ssimjax.tasks import reconstruction
@@ -32,7 +32,9 @@ def measure(*, repeats: int) -> Report:
     dataset = Dataset(arrays, arrays, ("image",), "noise")
     rows, lines = [], []
     for divisor in (8, 1) if jax.default_backend() != "cpu" else (8,):
-        steps = {loss: _steps(loss, divisor, dataset) for loss in _LOSSES}
+        steps = {
+            loss: step_taker(_task(loss, divisor, dataset), arrays) for loss in _LOSSES
+        }
         seconds = turns(steps, repeats=repeats)
         shares = {n: 1 - seconds["mse"] / s for n, s in seconds.items() if n != "mse"}
         widths = "-".join(str(width // divisor) for width in (128, 256, 512, 1024))
@@ -53,20 +55,8 @@ def measure(*, repeats: int) -> Report:
     )
 
 
-def _steps(loss: str, divisor: int, dataset: Dataset) -> Callable[[], None]:
-    """A function that takes one more step."""
+def _task(loss: str, divisor: int, dataset: Dataset) -> Any:
     config = table1.get_config("ae-mse")
     config.loss.name = loss
     config.model.widths = tuple(width // divisor for width in config.model.widths)
-    task = reconstruction.from_config(config, dataset)
-    step = jax.jit(task.train_step, donate_argnums=1)
-    batch = {"image": dataset.train.images, "label": dataset.train.labels}
-    key = jax.random.key(0)
-    state: Any = jax.jit(task.init)(key)
-
-    def one_more() -> None:
-        nonlocal state
-        state, metrics = step(key, state, batch)
-        jax.block_until_ready((state, metrics))
-
-    return one_more
+    return reconstruction.from_config(config, dataset)

@@ -21,7 +21,7 @@ from configs.ghojogh2020 import (
     vae,
 )
 from experiments.studies import settings as common
-from experiments.studies.settings import difference
+from experiments.studies.settings import gap_and_interval
 from ssimjax import figures
 from ssimjax.data import Dataset, open_dataset
 from ssimjax.tables import markdown_table, with_deviation
@@ -91,23 +91,18 @@ def _table(
         run = settings.train(name, configure(settings))
         if not lines:
             real = _cells(_real(run, judge, settings.inception))
-            lines.append({"model": "test images"} | real)
-            lines[0]["s / step"] = "-"
+            lines.append({"model": "test images", "steps": "-"} | real)
         scores[name] = generation_scores(
             run, judge=judge, inception=settings.inception, count=_COUNT
         )
-        rate = run.summary["images_per_second"]
-        seconds = (
-            "-" if rate is None else f"{run.config.training.batch_size / rate:.2f}"
-        )
-        lines.append({"model": name} | _cells(scores[name]) | {"s / step": seconds})
+        steps = f"{run.summary['steps']:,} of {run.config.training.batch_size}"
+        lines.append({"model": name, "steps": steps} | _cells(scores[name]))
         drawn.append(_draw(name, run, settings))
     assert run is not None
     shown = [c for c in lines[0] if any(line[c] != "-" for line in lines)]
-    sentences = [_claims(pair, scores) for pair in pairs]
+    gaps = [_gaps(pair, scores) for pair in pairs]
     text = _LEGEND if judge is None else f"{_LEGEND} {_JUDGED}"
     text = text if settings.inception is None else f"{text} {_INCEPTION}"
-    config = run.config
     return "\n\n".join(
         [
             f"## {title}",
@@ -116,12 +111,14 @@ def _table(
                 count=_COUNT,
                 right=0 if judge is None else 100 * judge.summary["test"]["top1"],
             ),
-            "\n".join(f"- {sentence}" for sentence in sentences),
+            markdown_table(gaps),
+            "Differences are of means over seeds, in parentheses with Welch's interval "
+            "of 95 %.",
             f"{run.dataset.description}: {len(run.dataset.train):,} training and "
             f"{len(run.dataset.test):,} test images of "
             f"{'x'.join(map(str, run.dataset.test.images.shape[1:]))}; seeds: "
-            f"{settings.seeds}; {config.training.epochs:g} epochs, batches of "
-            f"{config.training.batch_size}. {jax.default_backend().upper()}, jax "
+            f"{settings.seeds}; steps: of how many images. Trained on "
+            f"{run.summary['device']}, judged on {jax.devices()[0].device_kind}, jax "
             f"{jax.__version__}.",
             *drawn,
         ]
@@ -133,8 +130,7 @@ _LEGEND = (
     "deviation over seeds. MMD²: unbiased, of pixels, under Gaussian and SSIM kernels. "
     "Diversity: mean 1 - SSIM of two samples, that of real images being 1. Novelty: "
     "median distance from the nearest of 10,000 training images, likewise. First line: "
-    "other test images instead of samples. Seconds per step: of one network, with "
-    "loading."
+    "other test images instead of samples."
 )
 _JUDGED = (
     "Fréchet distance, precision and recall are of the features of a classifier "
@@ -170,25 +166,32 @@ def _real(run: Run, judge: Run | None, inception: Features | None) -> dict[str, 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     return {
-        name.replace("mmd", "MMD²").replace("_", " "): (
-            with_deviation(row, name, digits=digits) if name in row else "-"
-        )
+        _header(name): with_deviation(row, name, digits=digits) if name in row else "-"
         for name, digits in _SCORES.items()
     }
 
 
-def _claims(pair: tuple[str, str], scores: Mapping[str, Mapping[str, Any]]) -> str:
-    first, second = pair
-    text = f"`{first}` against `{second}`:"
+def _header(score: str) -> str:
+    return score.replace("mmd", "MMD²").replace("_", " ")
+
+
+def _gaps(
+    pair: tuple[str, str], scores: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """What the first of two models has more of each score, with an interval."""
+    first, second = (scores[name] for name in pair)
+    cells = {"difference": " − ".join(f"`{name}`" for name in pair)}
     for score in _COMPARED:
-        if f"{score}_each" in scores[first]:
-            each = [scores[name][f"{score}_each"] for name in pair]
-            unit, digits = f"in {score}", _SCORES[score]
-            text += " " + difference(pair, *each, unit=unit, digits=digits)
-        elif score in scores[first]:
-            gap = scores[first][score] - scores[second][score]
-            text += f" {gap:+.{_SCORES[score]}f} in {score}."
-    return text
+        digits = _SCORES[score]
+        if score not in first:
+            continue
+        if f"{score}_each" in first:
+            each = first[f"{score}_each"], second[f"{score}_each"]
+            gap, low, high = (f"{v:+.{digits}f}" for v in gap_and_interval(*each))
+            cells[_header(score)] = f"{gap} ({low} to {high})"
+        else:
+            cells[_header(score)] = f"{first[score] - second[score]:+.{digits}f}"
+    return cells
 
 
 def _draw(name: str, run: Run, settings: Settings) -> str:

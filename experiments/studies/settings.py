@@ -62,13 +62,28 @@ def difference(
     Returns:
       A sentence.
     """
+    gap, low, high = (f"{v:+.{digits}f}" for v in gap_and_interval(first, second))
+    return (
+        f"{names[0]} − {names[1]}: {gap} {unit} (95 % interval {low} to {high}, Welch, "
+        f"{len(first)} seeds each)."
+    )
+
+
+def gap_and_interval(
+    first: Sequence[float], second: Sequence[float]
+) -> tuple[float, float, float]:
+    """Mean difference over independent seeds, and Welch's interval of 95 %.
+
+    Args:
+      first: a number per seed.
+      second: likewise.
+
+    Returns:
+      The difference and the ends of the interval.
+    """
     # Only here: it takes a second to import.
     from scipy import stats
 
-    gap = statistics.mean(first) - statistics.mean(second)
     test = stats.ttest_ind(first, second, equal_var=False)
     low, high = test.confidence_interval(0.95)
-    return (
-        f"{names[0]} − {names[1]}: {gap:+.{digits}f} {unit} (95 % interval "
-        f"{low:+.{digits}f} to {high:+.{digits}f}, Welch, {len(first)} seeds each)."
-    )
+    return statistics.mean(first) - statistics.mean(second), low, high

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
 from ssimjax.ops.map_means import (
@@ -31,6 +30,11 @@ from ssimjax.ops.map_means import (
     means_with_gradients,
 )
 from ssimjax.ops.moments import Moments
+
+try:
+    from jax.experimental.pallas import triton
+except ImportError:  # A later JAX, which has announced to drop it.
+    triton: Any = None
 
 # Threads of a program.
 _LANES = 128
@@ -63,7 +67,8 @@ def fit(
       do without the variances of each image alone.
     """
     return (
-        jax.default_backend() == "gpu"
+        triton is not None
+        and jax.default_backend() == "gpu"
         # A kernel would gather a batch that several devices share.
         and jax.device_count() == 1
         and x.shape == y.shape

@@ -64,13 +64,16 @@ def test_vmap_over_any_axis_is_a_batch(axis):
     np.testing.assert_array_equal(result, filtering.weighted_sums(values, SYMMETRIC))
 
 
-@pytest.mark.parametrize(("platform", "product"), [("cpu", False), ("tpu", True)])
+@pytest.mark.parametrize(
+    ("platform", "product"), [("cpu", False), ("cuda", False), ("tpu", True)]
+)
 def test_each_kind_of_machine_gets_its_form(platform, product):
     program = jax.jit(lambda v: filtering.weighted_sums(v, SYMMETRIC))
     text = program.trace(jnp.ones((32, 4))).lower(lowering_platforms=(platform,))
     assert ("dot_general" in text.as_text()) is product
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of programs of a CPU")
 def test_neighbouring_axes_stay_loops_of_their_own():
     """Fused, each output would visit taps² neighbours."""
 

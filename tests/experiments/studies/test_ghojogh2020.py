@@ -80,7 +80,7 @@ def test_memory_of_a_step_is_measured(settings):
 def test_codes_and_the_columns_of_inception(settings):
     given = dataclasses.replace(settings, inception=lambda images: images.mean((1, 2)))
     text = checked("code_gmmn", given)
-    assert "`code_gmmn-ssim_distance` against `code_gmmn-mse`" in text
+    assert "`code_gmmn-ssim_distance` − `code_gmmn-mse`" in text
     header = next(line for line in text.splitlines() if line.startswith("| model"))
     columns = [cell.strip() for cell in header.split("|")]
     assert {"fid", "kid"} <= set(columns) and " in fid " in text
