@@ -30,6 +30,17 @@ def test_every_form_is_the_convolution(form, taps, shape, float64):
     )
 
 
+@pytest.mark.parametrize("taps", [SLANTED, LONG])
+def test_the_form_of_a_gpu_has_margins_of_zeros(taps, float64):
+    values = np.random.default_rng(0).random((2, 75, 3))
+    padded = np.pad(values, [(0, 0), (2, 2), (0, 0)])
+    np.testing.assert_allclose(
+        filtering._on_gpu(jnp.asarray(values), taps=taps, margin=2),
+        filtering.convolved(jnp.asarray(padded), taps),
+        rtol=1e-12,
+    )
+
+
 @pytest.mark.parametrize("taps", [SYMMETRIC, SLANTED, LONG])
 def test_derivatives_are_those_of_the_convolution(taps, float64):
     rng = np.random.default_rng(0)
