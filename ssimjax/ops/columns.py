@@ -13,14 +13,13 @@ same.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import pallas as pl
 from jaxtyping import Array, Float
 
+from ssimjax.ops import column_kernels
 from ssimjax.ops.map_means import (
     Arrays,
     ImageMap,
@@ -31,25 +30,10 @@ from ssimjax.ops.map_means import (
 )
 from ssimjax.ops.moments import Moments
 
-try:
-    from jax.experimental.pallas import triton
-except ImportError:  # A later JAX, which has announced to drop it.
-    triton: Any = None
-
-# Threads of a program.
-_LANES = 128
-# Programs that fill a large GPU; below that, each gets fewer rows.
-_PROGRAMS = 384
-# Rows of windows of a program, which takes the sums of a window's other rows besides.
-_ROWS = (128, 64, 32, 16)
-# Images of as many numbers are worth a longer program, which takes seconds to compile.
-_LARGE = 2**20
 # More rows of sums do not fit into registers.
 _MOST_TAPS = 16
 # CUDA's limit along the third axis of a grid.
 _MOST_IMAGES = 2**16 - 1
-# Pixels whose mean stands for that of an image.
-_SAMPLES = 128
 
 
 def fit(
@@ -67,7 +51,7 @@ def fit(
       do without the variances of each image alone.
     """
     return (
-        triton is not None
+        column_kernels.triton is not None
         and jax.default_backend() == "gpu"
         # A kernel would gather a batch that several devices share.
         and jax.device_count() == 1
@@ -137,7 +121,9 @@ def column_means(
     def fast(wanted: tuple[int, ...], arguments: Arrays) -> MeansAndGradients:
         x, y = arguments[:2]
         found = [
-            _means_and_gradients(window_map, (x, y), wanted, weight, interpret)
+            column_kernels.means_and_gradients(
+                window_map, (x, y), wanted, weight=weight, interpret=interpret
+            )
             for window_map, weight in zip(window_maps, weights, strict=True)
         ]
         return jax.tree.map(lambda *parts: functools.reduce(jnp.add, parts), *found)
@@ -145,331 +131,3 @@ def column_means(
     return means_with_gradients(
         fast, image_maps, (*images, *constants), weights=weights, spatial_axes=2
     )
-
-
-class _Plan(NamedTuple):
-    """How a map is divided among programs.
-
-    Attributes:
-      near: windows of a thread side by side, which see most pixels of a row alike.
-      unrolled: rows of one turn of the loop; at its end, all sums move on from register
-        to register.
-      lanes: threads that a row of maps needs.
-      rows: rows of a program.
-      grid: programs along a row, along a column and of images.
-    """
-
-    near: int
-    unrolled: int
-    lanes: int
-    rows: int
-    grid: tuple[int, int, int]
-
-
-def _plan(images: int, height: int, width: int, channels: int) -> _Plan:
-    large = images * height * width * channels >= _LARGE
-    near = min(2, width) if large else 1
-    lanes = pl.cdiv(width, near) * channels
-    blocks = pl.cdiv(lanes, _LANES)
-    columns = blocks * images
-    rows = next(
-        (n for n in _ROWS if columns * pl.cdiv(height, n) >= _PROGRAMS), _ROWS[-1]
-    )
-    grid = blocks, pl.cdiv(height, rows), images
-    return _Plan(near, 2 if large else 1, lanes, rows, grid)
-
-
-class _Sides(NamedTuple):
-    """Sizes of images and of the maps of their windows.
-
-    Attributes:
-      height: rows of an image.
-      width: pixels of a row.
-      channels: numbers of a pixel, which lie side by side.
-      rows_out: rows of windows.
-      width_out: windows of a row.
-    """
-
-    height: int
-    width: int
-    channels: int
-    rows_out: int
-    width_out: int
-
-
-def _means_and_gradients(
-    window_map: WindowMap,
-    images: tuple[Array, Array],
-    wanted: tuple[int, ...],
-    weight: float,
-    interpret: bool,
-) -> MeansAndGradients:
-    *batch, height, width, channels = images[0].shape
-    rows_out, width_out = (
-        side - len(taps) + 1 for side, taps in zip((height, width), window_map.taps)
-    )
-    sides = _Sides(height, width, channels, rows_out, width_out)
-    scale = weight / (rows_out * width_out)
-    pair = [image.reshape(-1, height, width * channels) for image in images]
-    call = functools.partial(
-        pl.pallas_call,
-        compiler_params=triton.CompilerParams(num_warps=_LANES // 32),
-        interpret=interpret,
-    )
-    sums, *partials = _walk_of_windows(call, window_map, pair, wanted, sides)
-    gradients = []
-    if wanted:
-        gradients = _walk_of_pixels(
-            call, window_map, pair, partials, wanted, sides, scale
-        )
-    sums = scale * sums.reshape(len(pair[0]), -1, channels).sum(1)
-    return (
-        sums.reshape(*batch, channels),
-        tuple(gradient.reshape(images[0].shape) for gradient in gradients),
-    )
-
-
-def _walk_of_windows(
-    call: Callable[..., Any],
-    window_map: WindowMap,
-    images: Sequence[Float[Array, "n h wc"]],
-    wanted: tuple[int, ...],
-    sides: _Sides,
-) -> Sequence[Array]:
-    """Sums of a map, and its derivatives by means of s, d, s² and d².
-
-    s = x + y and d = x - y are cheaper than x and y: of means of them and their squares
-    both the sum of the variances and that of the difference are made.
-    """
-    channels = sides.channels
-    down, along = window_map.taps
-    plan = _plan(len(images[0]), sides.rows_out, sides.width_out, channels)
-    near, lanes, rows = plan.near, plan.lanes, plan.rows
-
-    def kernel(x: Any, y: Any, sums: Any, *partials: Any) -> None:
-        block, chunk, n = (pl.program_id(axis) for axis in range(3))
-        lane = block * _LANES + jnp.arange(_LANES)
-        own = lane // channels * near
-        # The last ones are moved into the map, and overlap their neighbours.
-        pixel = jnp.minimum(own, sides.width_out - near)
-        column = pixel * channels + lane % channels
-        # Idle threads write nowhere, nor over what others have written.
-        target = jnp.where(lane < lanes, column, sides.width * channels)
-        first = chunk * rows
-        centres = _centre(x, n, sides), _centre(y, n, sides)
-
-        def of_row(row: Array) -> Arrays:
-            row = jnp.minimum(row, sides.height - 1)
-            s, d = [], []
-            for view in range(len(along) + near - 1):
-                a = x[n, row, column + view * channels] - centres[0]
-                b = y[n, row, column + view * channels] - centres[1]
-                s.append(a + b)
-                d.append(a - b)
-            fields = s, d, [v * v for v in s], [v * v for v in d]
-            return tuple(v for field in fields for v in _along(field, along))
-
-        def step(row: Array, means: Arrays, total: Array) -> Array:
-            row -= len(down) - 1
-            # Sums of the rows before are incomplete.
-            owned = (row >= first) & (row < jnp.minimum(first + rows, sides.rows_out))
-            row = jnp.clip(row, 0, sides.rows_out - 1)
-            for k in range(near):
-                seen = owned & (lane < lanes) & (pixel + k >= own)
-                values, pull = jax.vjp(
-                    functools.partial(_value, window_map, centres), *means[k::near]
-                )
-                total += jnp.where(seen, values, 0.0)
-                if not wanted:
-                    continue
-                by_s, by_d, *by_squares = pull(jnp.ones_like(values))
-                slopes = {
-                    (0,): [by_s + by_d],
-                    (1,): [by_s - by_d],
-                    (0, 1): [by_s, by_d],
-                }[wanted]
-                for partial, part in zip(partials, slopes + by_squares, strict=True):
-                    triton.store(
-                        partial.at[n, row, target + k * channels], part, mask=seen
-                    )
-            return total
-
-        total = _walk(
-            of_row,
-            step,
-            down,
-            first=first,
-            rows=rows + len(down) - 1,
-            unrolled=plan.unrolled,
-            total=jnp.zeros(_LANES, jnp.float32),
-        )
-        triton.store(sums.at[n, chunk, lane], total, mask=lane < lanes)
-
-    sums = jax.ShapeDtypeStruct((len(images[0]), plan.grid[1], lanes), jnp.float32)
-    partial = jax.ShapeDtypeStruct(
-        (len(images[0]), sides.rows_out, sides.width_out * channels), jnp.float32
-    )
-    return call(
-        kernel,
-        out_shape=[sums] + [partial] * (0, 3, 4)[len(wanted)],
-        grid=plan.grid,
-        name="walk_of_windows",
-    )(*images)
-
-
-def _walk_of_pixels(
-    call: Callable[..., Any],
-    window_map: WindowMap,
-    images: Sequence[Float[Array, "n h wc"]],
-    partials: Sequence[Float[Array, "n h_out wc_out"]],
-    wanted: tuple[int, ...],
-    sides: _Sides,
-    scale: float,
-) -> Sequence[Float[Array, "n h wc"]]:
-    """Gradients in images, of the derivatives by the means of all windows of a pixel.
-
-    Those of means are filtered with the window, turned around.
-    """
-    channels = sides.channels
-    down, along = (taps[::-1] for taps in window_map.taps)
-    plan = _plan(len(images[0]), sides.height, sides.width, channels)
-    near, rows = plan.near, plan.rows
-
-    def kernel(x: Any, y: Any, *refs: Any) -> None:
-        partials, gradients = refs[: -len(wanted)], refs[-len(wanted) :]
-        block, chunk, n = (pl.program_id(axis) for axis in range(3))
-        lane = block * _LANES + jnp.arange(_LANES)
-        pixel, channel = lane // channels * near, lane % channels
-        first = chunk * rows
-        centres = _centre(x, n, sides), _centre(y, n, sides)
-
-        def of_row(row: Array) -> Arrays:
-            row -= len(down) - 1
-            inside = (row >= 0) & (row < sides.rows_out)
-            row = jnp.clip(row, 0, sides.rows_out - 1)
-            fields = [[] for _ in partials]
-            for view in range(len(along) + near - 1):
-                window = pixel + view - (len(along) - 1)
-                seen = inside & (window >= 0) & (window < sides.width_out)
-                at = n, row, window * channels + channel
-                for field, partial in zip(fields, partials):
-                    field.append(triton.load(partial.at[at], mask=seen, other=0.0))
-            return tuple(v for field in fields for v in _along(field, along))
-
-        def step(row: Array, sums: Arrays, nothing: Array) -> Array:
-            row -= len(down) - 1
-            owned = (row >= first) & (row < jnp.minimum(first + rows, sides.height))
-            row = jnp.clip(row, 0, sides.height - 1)
-            for k in range(near):
-                seen = owned & (pixel + k < sides.width)
-                at = n, row, (pixel + k) * channels + channel
-                a, b = (
-                    triton.load(image.at[at], mask=seen, other=0.0) - centre
-                    for image, centre in zip((x, y), centres)
-                )
-                *slopes, by_ss, by_dd = sums[k::near]
-                if len(wanted) == 2:
-                    slopes = [slopes[0] + slopes[1], slopes[0] - slopes[1]]
-                of_s, of_d = 2 * (a + b) * by_ss, 2 * (a - b) * by_dd
-                for gradient, slope, index in zip(gradients, slopes, wanted):
-                    part = of_s + (of_d if index == 0 else -of_d)
-                    triton.store(gradient.at[at], scale * (slope + part), mask=seen)
-            return nothing
-
-        _walk(
-            of_row,
-            step,
-            down,
-            first=first,
-            rows=rows + len(down) - 1,
-            unrolled=plan.unrolled,
-            total=jnp.zeros((), jnp.float32),
-        )
-
-    gradient = jax.ShapeDtypeStruct(images[0].shape, jnp.float32)
-    return call(
-        kernel,
-        out_shape=[gradient] * len(wanted),
-        grid=plan.grid,
-        name="walk_of_pixels",
-    )(*images, *partials)
-
-
-def _walk(
-    of_row: Callable[[Array], Arrays],
-    step: Callable[[Array, Arrays, Array], Array],
-    taps: Sequence[float],
-    *,
-    first: Array,
-    rows: int,
-    unrolled: int,
-    total: Array,
-) -> Array:
-    """Goes down rows, and takes a step with weighted sums of the last ones."""
-
-    def few_rows(index: Array, carry: tuple[list[Arrays], Array]):
-        past, total = carry
-        for u in range(unrolled):
-            row = first + index * unrolled + u
-            past = [*past, of_row(row)]
-            total = step(
-                row, tuple(_weighted(field, taps) for field in zip(*past)), total
-            )
-            past = past[1:]
-        return past, total
-
-    of_first = jax.eval_shape(of_row, first)
-    past = [tuple(jnp.zeros(a.shape, a.dtype) for a in of_first)] * (len(taps) - 1)
-    count = pl.cdiv(rows, unrolled)
-    return jax.lax.fori_loop(0, count, few_rows, (past, total))[1]
-
-
-def _along(views: Sequence[Array], taps: Sequence[float]) -> list[Array]:
-    """Weighted sums of the views of each of several neighbours."""
-    count = len(views) - len(taps) + 1
-    return [_weighted(views[k : k + len(taps)], taps) for k in range(count)]
-
-
-def _weighted(values: Sequence[Array], taps: Sequence[float]) -> Array:
-    """A weighted sum in which equal weights share a product."""
-    parts = []
-    for weight in dict.fromkeys(taps):
-        alike = [v for v, tap in zip(values, taps, strict=True) if tap == weight]
-        parts.append(weight * functools.reduce(jnp.add, alike))
-    return functools.reduce(jnp.add, parts)
-
-
-def _centre(image: Any, n: Array, sides: _Sides) -> Float[Array, ""]:
-    """A number near the pixels of an image, the same for all programs.
-
-    Variances that are differences of squares lose fewer digits without it.
-    """
-    sample = jnp.arange(_SAMPLES)
-    row = sample * sides.height // _SAMPLES
-    # A factor without a common divisor scatters the columns, each of them once.
-    column = sample * 53 % _SAMPLES * (sides.width * sides.channels) // _SAMPLES
-    return image[n, row, column].sum() / _SAMPLES
-
-
-def _value(
-    window_map: WindowMap,
-    centres: tuple[Array, Array],
-    s: Array,
-    d: Array,
-    ss: Array,
-    dd: Array,
-) -> Array:
-    """A map, of local means of s = x + y, d = x - y and their squares."""
-    var_s, var_d = ss - s * s, dd - d * d
-    difference = window_map.factor * var_d
-    total = window_map.factor * (var_s + var_d) / 2
-    moments = Moments(
-        mean_x=(s + d) / 2 + centres[0],
-        mean_y=(s - d) / 2 + centres[1],
-        var_x=jnp.full_like(s, jnp.nan),
-        var_y=jnp.full_like(s, jnp.nan),
-        cov_xy=(total - difference) / 2,
-        var_difference=difference,
-        var_total=total,
-    )
-    return window_map.formula(moments)

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from ssimjax import losses
-from ssimjax.ops import columns, gaussian_window, lw_ssim, ms_ssim, ssim, uniform_window
+from ssimjax.ops import (
+    column_kernels,
+    columns,
+    gaussian_window,
+    lw_ssim,
+    ms_ssim,
+    ssim,
+    uniform_window,
+)
 
 METRICS = {
     "ssim": functools.partial(ssim, window=gaussian_window(5), sample_covariance=True),
@@ -27,10 +35,10 @@ X, Y = np.random.default_rng(0).random((2, 2, 21, 11, 2), np.float32)
 
 def kernels(patch, *, large):
     """Lets kernels be run on a CPU, by programs so small that there are several."""
-    patch.setattr(columns, "_LANES", 8)
-    patch.setattr(columns, "_ROWS", (16, 4))
-    patch.setattr(columns, "_PROGRAMS", 20)
-    patch.setattr(columns, "_LARGE", 0 if large else 2**20)
+    patch.setattr(column_kernels, "_LANES", 8)
+    patch.setattr(column_kernels, "_ROWS", (16, 4))
+    patch.setattr(column_kernels, "_PROGRAMS", 20)
+    patch.setattr(column_kernels, "_LARGE", 0 if large else 2**20)
     patch.setattr(
         columns, "column_means", functools.partial(columns.column_means, interpret=True)
     )
