@@ -52,14 +52,14 @@ def convolve(
             kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, 1), (0, 0)))
         plain = {"lhs_dilation": (1, 1), "rhs_dilation": (1, 1)}
         plain |= {"feature_group_count": 1, "preferred_element_type": None}
-        if tuple(strides) == (1, 1) and all(
-            options.get(name) in (None, usual) for name, usual in plain.items()
-        ):
+        if all(options.get(name) in (None, usual) for name, usual in plain.items()):
             if isinstance(padding, str):
                 padding = jax.lax.padtype_to_pads(
                     x.shape[1:3], kernel.shape[:2], strides, padding
                 )
-            return correlate(x, kernel, padding=padding, precision=precision)
+            return correlate(
+                x, kernel, padding=padding, strides=strides, precision=precision
+            )
     options["dimension_numbers"] = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
         x, kernel, strides, padding, precision=precision, **options

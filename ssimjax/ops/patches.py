@@ -16,7 +16,6 @@ from ssimjax.ops.moments import Moments, at_least_float32
 from ssimjax.ops.unfolding import shifts
 
 Padding = str | Sequence[tuple[int, int]]
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Elements of a matrix that is compiled into a program: 4 MiB of float32.
 _LARGEST_CONSTANT = 2**20
 
@@ -172,29 +171,18 @@ def _average(fields: list[Float[Array, "..."]]) -> Float[Array, "..."]:
     return functools.reduce(operator.add, fields) / len(fields)
 
 
-def _convolve(x, filters, strides, pads, precision):
-    if tuple(strides) == (1, 1):
-        return correlate(x, filters, padding=pads, precision=precision)
-    return jax.lax.conv_general_dilated(
-        x,
-        filters,
-        strides,
-        pads,
-        dimension_numbers=_DIMENSIONS,
-        precision=precision,
-    )
-
-
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
 def _correlate(x, centred, strides, pads, precision):
-    """`_convolve(x, centred)` for filters that sum to 0, without its rounding error.
+    """`correlate(x, centred)` for filters that sum to 0, without its rounding error.
 
     A constant offset of the image contributes nothing but rounding, so the image is
     convolved without its mean. Where a patch reaches into the zeros around the image,
     the offset does contribute: its product with the sum of the taps inside.
     """
     offset = x.mean((1, 2, 3), keepdims=True)
-    result = _convolve(x - offset, centred, strides, pads, precision)
+    result = correlate(
+        x - offset, centred, padding=pads, strides=strides, precision=precision
+    )
     rows, columns = (
         _taps_inside(x.shape[axis + 1], centred.shape[axis], strides[axis], pads[axis])
         for axis in (0, 1)
@@ -243,10 +231,13 @@ def _correlate_jvp(strides, pads, precision, primals, tangents):
     x_dot, centred_dot = tangents
     result = _correlate(x, centred, strides, pads, precision)
     tangent = jnp.zeros_like(result)
+    plain = functools.partial(
+        correlate, padding=pads, strides=strides, precision=precision
+    )
     if not isinstance(x_dot, SymbolicZero):
-        tangent += _convolve(x_dot, centred, strides, pads, precision)
+        tangent += plain(x_dot, centred)
     if not isinstance(centred_dot, SymbolicZero):
-        tangent += _convolve(x, centred_dot, strides, pads, precision)
+        tangent += plain(x, centred_dot)
     return result, tangent
 
 

@@ -8,17 +8,21 @@ import pytest
 from ssimjax.ops.convolution import correlate
 
 PADDINGS = [((2, 2), (1, 1)), ((0, 0), (0, 0)), ((4, 0), (1, 3)), ((5, 6), (0, 2))]
+STRIDES = [(1, 1), (2, 2), (1, 3), (4, 2)]
+# Of maps and filters: a small batch, one in groups with a rest, few channels.
+SMALL = (4, 9, 8, 3), (5, 3, 3, 6)
+GROUPS = (17, 7, 8, 5), (3, 3, 5, 2)
+FEW = (16, 7, 8, 2), (3, 3, 2, 32)
 
 
-def plain(x, kernel, *, padding):
+def plain(x, kernel, *, padding, strides=(1, 1)):
     return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
-def arrays():
+def arrays(shapes=SMALL):
     rng = np.random.default_rng(0)
-    shapes = ((4, 9, 8, 3), (5, 3, 3, 6))
     return [jnp.asarray(rng.normal(size=shape)) for shape in shapes]
 
 
@@ -41,11 +45,25 @@ def derivatives(function, x, kernel):
     }
 
 
-@pytest.mark.parametrize("padding", PADDINGS)
-def test_is_the_plain_convolution(padding, float64):
-    x, kernel = arrays()
+@pytest.mark.parametrize(
+    ("shapes", "padding", "strides"),
+    [
+        *((SMALL, padding, (1, 1)) for padding in PADDINGS),
+        *((SMALL, *pair) for pair in zip(PADDINGS[1:], STRIDES[1:])),
+        (GROUPS, PADDINGS[0], (1, 1)),
+        (GROUPS, PADDINGS[3], (2, 2)),
+        (FEW, PADDINGS[2], (1, 1)),
+        (FEW, PADDINGS[0], (2, 2)),
+    ],
+)
+def test_is_the_plain_convolution(shapes, padding, strides, float64):
+    x, kernel = arrays(shapes)
     values, targets = (
-        derivatives(functools.partial(f, padding=padding), x, kernel)
+        jax.jit(
+            functools.partial(
+                derivatives, functools.partial(f, padding=padding, strides=strides)
+            )
+        )(x, kernel)
         for f in (correlate, plain)
     )
     for (path, value), target in zip(
@@ -54,8 +72,9 @@ def test_is_the_plain_convolution(padding, float64):
         np.testing.assert_allclose(value, target, rtol=1e-9, atol=1e-10, err_msg=path)
 
 
+@pytest.mark.parametrize("strides", STRIDES[:2])
 @pytest.mark.parametrize("axes", [(1, None), (None, 3), (2, 0)])
-def test_vmap(axes, float64):
+def test_vmap(axes, strides, float64):
     x, kernel = arrays()
     stacked = [
         a if axis is None else jnp.stack([a, 2 * a, a**2], axis)
@@ -64,7 +83,10 @@ def test_vmap(axes, float64):
     values, targets = (
         jax.vmap(
             jax.grad(
-                lambda x, k, f=f: (f(x, k, padding=PADDINGS[0]) ** 2).sum(), (0, 1)
+                lambda x, k, f=f: (
+                    f(x, k, padding=PADDINGS[0], strides=strides) ** 2
+                ).sum(),
+                (0, 1),
             ),
             axes,
         )(*stacked)
@@ -75,13 +97,17 @@ def test_vmap(axes, float64):
     )
 
 
-def test_gradients_in_a_loop_are_plain_convolutions():
-    """XLA's CPU backend is fast with this order of axes alone."""
+@pytest.mark.parametrize("strides", STRIDES[:2])
+def test_gradients_in_a_loop_are_plain_convolutions(strides):
+    """XLA's CPU backend is fast with this order of axes, and pixels without gaps."""
     x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays())
 
     def descend(_, carry):
         gradients = jax.grad(
-            lambda x, k: (correlate(x, k, padding=PADDINGS[0]) ** 2).sum(), (0, 1)
+            lambda x, k: (
+                correlate(x, k, padding=PADDINGS[0], strides=strides) ** 2
+            ).sum(),
+            (0, 1),
         )(*carry)
         return tuple(a - 0.001 * g for a, g in zip(carry, gradients))
 
@@ -90,3 +116,4 @@ def test_gradients_in_a_loop_are_plain_convolutions():
     orders = [line for line in text.splitlines() if " convolution(" in line]
     assert len(orders) == 3
     assert all("dim_labels=b01f_01io->b01f" in line for line in orders)
+    assert not any("lhs_dilate" in line for line in orders)
