@@ -56,7 +56,9 @@ def derivatives(function, x, kernel):
         (FEW, PADDINGS[0], (2, 2)),
     ],
 )
-def test_is_the_plain_convolution(shapes, padding, strides, float64):
+def test_is_the_plain_convolution(shapes, padding, strides, float64, monkeypatch):
+    # Several devices share a batch, which then is not divided again.
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     x, kernel = arrays(shapes)
     values, targets = (
         jax.jit(
@@ -117,3 +119,13 @@ def test_gradients_in_a_loop_are_plain_convolutions(strides):
     assert len(orders) == 3
     assert all("dim_labels=b01f_01io->b01f" in line for line in orders)
     assert not any("lhs_dilate" in line for line in orders)
+
+
+@pytest.mark.parametrize(("devices", "loops"), [(1, True), (2, False)])
+@pytest.mark.parametrize("shapes", [GROUPS, FEW])
+def test_a_batch_is_divided_on_one_device(shapes, devices, loops, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    gradient = jax.grad(lambda k, x: correlate(x, k, padding=PADDINGS[1]).sum())
+    x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays(shapes))
+    text = jax.jit(gradient).lower(kernel, x).as_text()
+    assert ("stablehlo.while" in text) == loops
