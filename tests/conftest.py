@@ -14,6 +14,19 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+_usual_key = jax.random.key
+
+
+def _key(seed, *, impl=None):
+    """The usual key, of equal numbers, from which drawing compiles quickly."""
+    # Not before pytest has put the type checks into the package.
+    from ssimjax.training import root_key
+
+    return root_key(seed) if impl is None else _usual_key(seed, impl=impl)
+
+
+jax.random.key = _key
+
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 

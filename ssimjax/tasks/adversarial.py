@@ -20,7 +20,7 @@ from ssimjax.tasks.generators import (
 )
 from ssimjax.tasks.latents import Prior
 from ssimjax.tasks.learner import Learner, State, adam_of, as_floats, masked_sums
-from ssimjax.training import named_key
+from ssimjax.training import named_key, root_key
 
 
 class Players(NamedTuple):
@@ -171,7 +171,7 @@ class Adversarial:
 
     def pictures(self, state: Players) -> dict[str, np.ndarray]:
         """Samples, for TensorBoard."""
-        return {"samples": contact_sheet(self.sample(jax.random.key(0), state, 64))}
+        return {"samples": contact_sheet(self.sample(root_key(0), state, 64))}
 
     def _inputs(self, key: PRNGKeyArray, labels: Int[Array, " b"]) -> Array:
         told = labels if self.prior.classes else None
@@ -189,7 +189,7 @@ def _training(learner: Learner, state: State) -> Any:
 
 
 def _evaluation_key() -> PRNGKeyArray:
-    return named_key(jax.random.key(0), "evaluation")
+    return named_key(root_key(0), "evaluation")
 
 
 def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Adversarial:

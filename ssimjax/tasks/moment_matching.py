@@ -23,7 +23,7 @@ from ssimjax.tasks.generators import (
 )
 from ssimjax.tasks.latents import Prior
 from ssimjax.tasks.learner import Learner, State, adam_of, as_floats, masked_sums
-from ssimjax.training import named_key
+from ssimjax.training import named_key, root_key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class MomentMatching(Learner):
         of `generators.pixel_mmd`.
         """
         images, mask = as_floats(batch["image"]), batch["mask"]
-        key = named_key(jax.random.key(0), "evaluation")
+        key = named_key(root_key(0), "evaluation")
         labels = batch["label"] if self.prior.classes else None
         fake = self.model(state)(self.prior.inputs(key, len(images), labels))
         values = {
@@ -129,7 +129,7 @@ class MomentMatching(Learner):
 
     def pictures(self, state: State) -> dict[str, np.ndarray]:
         """Samples, for TensorBoard."""
-        return {"samples": contact_sheet(self.sample(jax.random.key(0), state, 64))}
+        return {"samples": contact_sheet(self.sample(root_key(0), state, 64))}
 
     def _matched(self, images: Float[Array, "b h w c"]) -> Array:
         return images if self.coder is None else self.coder.encode(images)

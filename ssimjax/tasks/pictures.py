@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
@@ -15,7 +14,7 @@ from ssimjax.tasks.moment_matching import MomentMatching
 from ssimjax.tasks.reconstruction import Reconstruction
 from ssimjax.tasks.run import Run
 from ssimjax.tasks.super_resolution import SuperResolution, degraded, luma
-from ssimjax.training import Row
+from ssimjax.training import Row, root_key
 
 
 def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath.Path]:
@@ -101,7 +100,7 @@ def _draw_autoencoders(
 
 def _draw_samples(run: Run, path: epath.Path) -> epath.Path:
     """Samples of the first network; of a conditional one, a row of each class."""
-    key, state, prior = jax.random.key(0), run.states()[0], run.task.prior
+    key, state, prior = root_key(0), run.states()[0], run.task.prior
     if not prior.classes:
         samples = np.asarray(run.task.sample(key, state, 32))
         figures.image_grid(samples, path, columns=8)

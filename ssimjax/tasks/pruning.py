@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from ssimjax.data import Arrays, eval_batches
 from ssimjax.tasks.run import Run
-from ssimjax.training import Row, named_key, with_spread
+from ssimjax.training import Row, named_key, root_key, with_spread
 
 Order = Literal["smallest norm", "random"]
 
@@ -91,7 +91,7 @@ def pruning_accuracy(
             filters = _filters(run, state)
             norms = np.linalg.norm(filters.reshape(-1, filters.shape[-1]), axis=0)
             if order == "random":
-                key = named_key(jax.random.key(seed), f"pruning {number}")
+                key = named_key(root_key(seed), f"pruning {number}")
                 norms = np.asarray(jax.random.uniform(key, norms.shape))
             ranks.append(np.argsort(np.argsort(norms)))
         for share in shares:

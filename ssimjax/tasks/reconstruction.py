@@ -17,7 +17,7 @@ from ssimjax.tasks.generators import contact_sheet
 from ssimjax.tasks.latents import Prior
 from ssimjax.tasks.learner import Learner, adam_of, as_floats, masked_sums
 from ssimjax.tasks.scores import image_scores
-from ssimjax.training import named_key
+from ssimjax.training import named_key, root_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Reconstruction(Learner):
         """Samples from the prior, for TensorBoard, where there is one."""
         if not self.has_prior:
             return {}
-        images = self.sample(jax.random.key(0), state, 16)
+        images = self.sample(root_key(0), state, 16)
         return {"samples": contact_sheet(images, columns=4)}
 
 

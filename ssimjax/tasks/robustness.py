@@ -16,7 +16,7 @@ from ssimjax import corruptions
 from ssimjax.attacks import by_name, gradient_health, is_fooled, transfer
 from ssimjax.data import Arrays, eval_batches
 from ssimjax.tasks.run import Run
-from ssimjax.training import Row, data_mesh, named_key, with_spread
+from ssimjax.training import Row, data_mesh, named_key, root_key, with_spread
 from ssimjax.training.mesh import check_batch_size
 
 # The per-example worst of all attacks of a table.
@@ -93,7 +93,7 @@ def attack_accuracy(
         for epsilon in epsilons:
             found: dict[str, np.ndarray] = {}
             for name, hits in hits_under.items():
-                key = named_key(jax.random.key(seed), name)
+                key = named_key(root_key(seed), name)
                 found[name] = np.stack(
                     [
                         hits(key, state, others[i % len(others)], arrays, epsilon)
@@ -152,7 +152,7 @@ def corruption_accuracy(
     rows = []
     for name in names:
         for severity in range(6):
-            key = named_key(jax.random.key(seed), f"{name} {severity}")
+            key = named_key(root_key(seed), f"{name} {severity}")
             corrupted = images
             if severity:
                 corrupted = corruptions.corrupt(key, images, name, severity=severity)

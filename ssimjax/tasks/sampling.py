@@ -24,7 +24,7 @@ from ssimjax.tasks.generators import in_batches
 from ssimjax.tasks.kernels import Kernel
 from ssimjax.tasks.learner import as_floats
 from ssimjax.tasks.run import Run
-from ssimjax.training import Row, named_key, with_spread
+from ssimjax.training import Row, named_key, root_key, with_spread
 
 Features = Callable[[Array], Array]
 _PERMUTATIONS = 500
@@ -71,7 +71,7 @@ def samples(
                 f"{labels.max()}"
             )
         labels = jnp.asarray(labels)
-    key = jax.random.fold_in(named_key(jax.random.key(seed), "samples"), replica)
+    key = jax.random.fold_in(named_key(root_key(seed), "samples"), replica)
     inputs = prior.inputs(key, count, labels)
     size = run.config.training.eval_batch_size
     return in_batches(lambda part: task.generate(state, part), inputs, size)
@@ -98,7 +98,7 @@ def latent_interpolations(
     if steps < 2:
         raise ValueError(f"steps must be >= 2, got {steps}")
     prior = _prior(run)
-    ends = prior.draw(jax.random.key(seed), 2 * rows).reshape(2, rows, 1, prior.length)
+    ends = prior.draw(root_key(seed), 2 * rows).reshape(2, rows, 1, prior.length)
     along = jnp.linspace(0, 1, steps)[None, :, None]
     latents = (1 - along) * ends[0] + along * ends[1]
     given = jnp.repeat(prior.conditions(prior.labels(rows))[:, None], steps, 1)
@@ -204,7 +204,7 @@ def generation_scores(
 
     def scores(replica: int) -> dict[str, Array]:
         fake = jnp.asarray(samples(run, count, replica=replica, seed=seed))
-        key = jax.random.fold_in(named_key(jax.random.key(seed), "tests"), replica)
+        key = jax.random.fold_in(named_key(root_key(seed), "tests"), replica)
         found = set_scores(key, real, fake, train=train, judge=judge)
         if inception_scores is not None:
             found |= inception_scores(fake)

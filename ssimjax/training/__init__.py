@@ -4,6 +4,7 @@ from ssimjax.training.checkpoints import Checkpoints as Checkpoints
 from ssimjax.training.evaluation import evaluator as evaluator
 from ssimjax.training.evaluation import with_spread as with_spread
 from ssimjax.training.keys import named_key as named_key
+from ssimjax.training.keys import root_key as root_key
 from ssimjax.training.loop import Fitted as Fitted
 from ssimjax.training.loop import Task as Task
 from ssimjax.training.loop import fit as fit

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray
 
 from ssimjax.data import batch_indices
-from ssimjax.training.keys import named_key
+from ssimjax.training.keys import named_key, root_key
 
 Metrics = Mapping[str, Array]
 _TrainStep = Callable[[PRNGKeyArray, Any, Any], tuple[Any, Metrics]]
@@ -56,7 +56,7 @@ class Program:
         along = ("replica",) if self._several else ()
         self._state_sharding = NamedSharding(mesh, P(*along))
         self.batch_sharding = NamedSharding(mesh, P(None, *along, "data"))
-        keys = jnp.stack([jax.random.key(seed) for seed in self._seeds])
+        keys = jnp.stack([root_key(seed) for seed in self._seeds])
         self._keys = keys if self._several else keys[0]
 
         def one_step(key: PRNGKeyArray, step: Array, state: Any, batch: Any):
@@ -82,12 +82,7 @@ class Program:
 
     def initial_state(self) -> Any:
         """The state before the first step, on the devices."""
-        # Every array that is drawn has all rounds of threefry in it. LLVM takes 5 to 10
-        # seconds to optimise them for CPUs, and 1 to 2 not to, with equal numbers.
-        options = {"xla_backend_optimization_level": 1} if self._on_cpu else None
-        start = jax.jit(
-            self._start, out_shardings=self._state_sharding, compiler_options=options
-        )
+        start = jax.jit(self._start, out_shardings=self._state_sharding)
         return start(self._keys)
 
     def replicated(self, state: Any) -> Any:
