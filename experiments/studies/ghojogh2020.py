@@ -85,7 +85,7 @@ def _table(
 ) -> str:
     """A table of models, and of what SSIM does in pairs of them."""
     judge = _judge(settings) if judged else None
-    lines, scores, drawn = [], {}, []
+    lines, scores, drawn, devices = [], {}, [], set()
     run = None
     for name, configure in models.items():
         run = settings.train(name, configure(settings))
@@ -98,6 +98,7 @@ def _table(
         steps = f"{run.summary['steps']:,} of {run.config.training.batch_size}"
         lines.append({"model": name, "steps": steps} | _cells(scores[name]))
         drawn.append(_draw(name, run, settings))
+        devices.add(run.summary["device"])
     assert run is not None
     shown = [c for c in lines[0] if any(line[c] != "-" for line in lines)]
     gaps = [_gaps(pair, scores) for pair in pairs]
@@ -118,7 +119,7 @@ def _table(
             f"{len(run.dataset.test):,} test images of "
             f"{'x'.join(map(str, run.dataset.test.images.shape[1:]))}; seeds: "
             f"{settings.seeds}; steps: of how many images. Trained on "
-            f"{run.summary['device']}, judged on {jax.devices()[0].device_kind}, jax "
+            f"{' and '.join(sorted(devices))}, judged on {jax.devices()[0].device_kind}, jax "
             f"{jax.__version__}.",
             *drawn,
         ]
