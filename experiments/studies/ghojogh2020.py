@@ -119,8 +119,8 @@ def _table(
             f"{len(run.dataset.test):,} test images of "
             f"{'x'.join(map(str, run.dataset.test.images.shape[1:]))}; seeds: "
             f"{settings.seeds}; steps: of how many images. Trained on "
-            f"{' and '.join(sorted(devices))}, judged on {jax.devices()[0].device_kind}, jax "
-            f"{jax.__version__}.",
+            f"{' and '.join(sorted(devices))}, judged on "
+            f"{jax.devices()[0].device_kind}, jax {jax.__version__}.",
             *drawn,
         ]
     )
