@@ -83,6 +83,8 @@ def shot_noise(
     """
     images = jnp.asarray(images)
     photons = _at(SHOT_NOISE, severity)
+    # JAX draws Poisson numbers from keys of this kind alone.
+    key = jax.random.wrap_key_data(jax.random.key_data(key)[:2], impl="threefry2x32")
     counts = jax.random.poisson(key, photons * images, images.shape)
     return jnp.clip(counts.astype(images.dtype) / photons, 0, 1)
 

@@ -9,6 +9,7 @@ import scipy.ndimage
 
 from ssimjax import corruptions
 from ssimjax.data import photograph_patches
+from ssimjax.training import root_key
 
 KEY = jax.random.key(0)
 IMAGES = photograph_patches(size=32, train_count=10, test_count=10, color=True)
@@ -29,6 +30,19 @@ def test_severity_grows_and_the_range_holds(name):
     np.testing.assert_array_equal(again, noisy)
     other = corruptions.corrupt(jax.random.key(1), PHOTOGRAPHS, name, severity=5)
     assert bool((other != noisy).any()) is name.endswith("noise")
+
+
+def test_shot_noise_takes_keys_of_any_kind():
+    flat, usual, other = (
+        corruptions.shot_noise(key, GRAY)
+        for key in (
+            root_key(3),
+            jax.random.key(3, impl="threefry2x32"),
+            jax.random.key(3, impl="rbg"),
+        )
+    )
+    np.testing.assert_array_equal(flat, usual)
+    np.testing.assert_allclose(other.std(), usual.std(), rtol=0.05)
 
 
 def test_noise_has_the_stated_spread():
