@@ -113,8 +113,7 @@ def _table(
                 right=0 if judge is None else 100 * judge.summary["test"]["top1"],
             ),
             markdown_table(gaps),
-            "Differences are of means over seeds, in parentheses with Welch's interval "
-            "of 95 %.",
+            _ONE if settings.seeds == 1 else _SEVERAL,
             f"{run.dataset.description}: {len(run.dataset.train):,} training and "
             f"{len(run.dataset.test):,} test images of "
             f"{'x'.join(map(str, run.dataset.test.images.shape[1:]))}; seeds: "
@@ -126,6 +125,10 @@ def _table(
     )
 
 
+_ONE = "Differences are of one network each: what another seed changes is not known."
+_SEVERAL = (
+    "Differences are of means over seeds, in parentheses with Welch's interval of 95 %."
+)
 _LEGEND = (
     "{count} samples of each network against as many test images, ± the standard "
     "deviation over seeds. MMD²: unbiased, of pixels, under Gaussian and SSIM kernels. "
