@@ -133,8 +133,8 @@ _LEGEND = (
     "{count} samples of each network against as many test images, ± the standard "
     "deviation over seeds. MMD²: unbiased, of pixels, under Gaussian and SSIM kernels. "
     "Diversity: mean 1 - SSIM of two samples, that of real images being 1. Novelty: "
-    "median distance from the nearest of 10,000 training images, likewise. First line: "
-    "other test images instead of samples."
+    "median distance from the nearest training image, of at most 10,000, likewise. "
+    "First line: other test images instead of samples."
 )
 _JUDGED = (
     "Fréchet distance, precision and recall are of the features of a classifier "
