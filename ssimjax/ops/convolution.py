@@ -1,15 +1,17 @@
-"""Convolutions whose gradients are as fast in a loop as outside of one.
+"""Convolutions and their gradients as CPUs do them best.
 
-JAX writes the gradients of a convolution with axes in another order. XLA's CPU backend
-puts them into the order that its fast code takes, but not inside a loop: there, 100
-maps of 16x16x32 under 5x5 filters took 300 ms with the gradient in the maps instead of
-26, and 1.8 s instead of 0.03 for that in the filters (two cores, jax 0.10). Here, each
-gradient is a convolution in the plain order, of arrays that were transposed before.
+JAX writes the gradients of a convolution as convolutions with axes in another order,
+filters as large as the maps, and zeros between the pixels of a strided one. XLA's CPU
+backend is slow with all three: 128 maps of 16x16x64 under 3x3 filters took 170 ms with
+the gradient in 64 filters instead of 35 (two cores, jax 0.10), and 100 maps of 16x16x32
+in a loop 1.8 s. Here the gradient in the filters is a product of matrices, of patches
+and cotangents; that in the maps is a plain convolution, of all pixels of a block at
+once where there are strides.
 
-For strides, the maps' gradient would be a convolution of a cotangent with zeros between
-its pixels. Here it is one of the cotangent itself, to all pixels of a block at once.
+Elsewhere convolutions are those of `jax.lax`.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -19,16 +21,23 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from ssimjax.ops.strips import images_at_a_time
-from ssimjax.ops.unfolding import unfold
+from ssimjax.ops.unfolding import fold, unfold
 
 Margins = tuple[tuple[int, int], tuple[int, int]]
 Steps = tuple[int, int]
 _ORDER = ("NHWC", "HWIO", "NHWC")
 _ONE = (1, 1)
-# Images, or channels, that XLA's CPU backend is given at a time.
-_GROUP = 8
-# What has no more channels, and no fewer filters, is unfolded.
-_FEW_CHANNELS, _MANY_FILTERS = 4, 32
+# Of unfolded maps, which are written and read once.
+_PATCH_BYTES = 2**22
+# Maps of which a single one has more patches than this are not unfolded.
+_MOST_PATCH_BYTES = 2**27
+# A gradient in maps of no more channels is made by products, too.
+_FEW_CHANNELS = 4
+# Before jax 0.11, XLA gives convolutions of float32 to YNNPACK, which takes one core,
+# but none whose result has more rows than the maps. Those go to Eigen, which takes all
+# cores, and is as fast if there are so many channels and filters.
+_ON_ONE_CORE = jax.__version_info__ < (0, 11)
+_EIGEN_CHANNELS, _EIGEN_FILTERS = 8, 16
 
 
 def correlate(
@@ -63,7 +72,6 @@ def correlate(
     options = {
         "padding": ((top, bottom), (left, right)),
         "strides": (down, across),
-        "dilation": _ONE,
         "precision": precision,
     }
     if jax.default_backend() != "cpu":
@@ -77,7 +85,6 @@ def _plain(
     *,
     padding: Margins,
     strides: Steps,
-    dilation: Steps,
     precision: jax.lax.PrecisionLike,
 ) -> Array:
     return jax.lax.conv_general_dilated(
@@ -85,37 +92,29 @@ def _plain(
         kernel,
         strides,
         padding,
-        rhs_dilation=dilation,
         dimension_numbers=_ORDER,
         precision=precision,
     )
 
 
-def _in_groups(x: Array, kernel: Array, **options) -> Array:
-    """`_plain`, with filters that are larger than the result in groups of channels.
-
-    They are cotangents, and their channels the images of a batch. XLA slows down by
-    more than their number: the gradient in 32 to 64 filters of 3x3 took 500 ms from 64
-    maps of 32x32 at once, and 100 ms from 8 at a time.
-    """
-    kh, kw, channels, _ = kernel.shape
-    _, out_h, out_w, _ = _out_shape(x.shape, kernel.shape, **options)
-    groups = channels // _GROUP
-    # Several devices could share the batch.
-    if kh * kw <= out_h * out_w or groups < 2 or jax.device_count() > 1:
+def _on_all_cores(
+    x: Array,
+    kernel: Array,
+    *,
+    padding: Margins,
+    strides: Steps,
+    precision: jax.lax.PrecisionLike,
+) -> Array:
+    """`_plain`, with rows that are cut off again where that brings it to all cores."""
+    options = {"padding": padding, "strides": strides, "precision": precision}
+    rows = _out_shape(x.shape, kernel.shape, **options)[1]
+    more = x.shape[1] - rows + 1
+    suits = kernel.shape[2] >= _EIGEN_CHANNELS and kernel.shape[3] >= _EIGEN_FILTERS
+    if not _ON_ONE_CORE or strides != _ONE or not suits or not 0 < more <= rows // 7:
         return _plain(x, kernel, **options)
-
-    def part(start: Array | int, count: int) -> Array:
-        maps = jax.lax.dynamic_slice_in_dim(x, start, count, 3)
-        filters = jax.lax.dynamic_slice_in_dim(kernel, start, count, 2)
-        return _plain(maps, filters, **options)
-
-    def add(index: Array, total: Array) -> Array:
-        return total + part(_GROUP * index, _GROUP)
-
-    rest = channels - _GROUP * groups
-    first = part(_GROUP * groups, rest) if rest else part(0, _GROUP)
-    return jax.lax.fori_loop(0 if rest else 1, groups, add, first)
+    (top, bottom), across = padding
+    options["padding"] = ((top, bottom + more), across)
+    return _plain(x, kernel, **options)[:, :rows]
 
 
 def _in_x(
@@ -125,26 +124,59 @@ def _in_x(
     *,
     padding: Margins,
     strides: Steps,
-    dilation: Steps,
-    precision,
+    precision: jax.lax.PrecisionLike,
 ) -> Array:
     """The maps' gradient: the cotangent under the filters turned around."""
+    sides = x.aval.shape[1:3]
+    if kernel.shape[2] <= _FEW_CHANNELS and _unfolds(cotangent.shape, kernel.shape):
+        return _in_few_channels(cotangent, kernel, sides, padding, strides, precision)
     if strides != _ONE:
-        return _in_blocks(
-            cotangent, kernel, x.aval.shape[1:3], padding, strides, precision
-        )
+        return _in_blocks(cotangent, kernel, sides, padding, strides, precision)
     margins = tuple(
-        (step * (size - 1) - low, step * (size - 1) - high)
-        for size, step, (low, high) in zip(kernel.shape, dilation, padding)
+        (size - 1 - low, size - 1 - high)
+        for size, (low, high) in zip(kernel.shape, padding)
     )
     return _correlate.bind(
         cotangent,
         _turned(kernel),
         padding=margins,
         strides=_ONE,
-        dilation=dilation,
         precision=precision,
     )
+
+
+def _in_few_channels(
+    cotangent: Array,
+    kernel: Array,
+    sides: tuple[int, int],
+    padding: Margins,
+    strides: Steps,
+    precision: jax.lax.PrecisionLike,
+) -> Array:
+    """`_in_x` by products that are patches of the gradient, added up where they lie."""
+    count, *out, c_out = cotangent.shape
+    *size, c_in, _ = kernel.shape
+    height, width = (side + low + high for side, (low, high) in zip(sides, padding))
+
+    def part(cotangent: Array) -> Array:
+        products = jax.lax.dot_general(
+            kernel.reshape(-1, c_out),
+            cotangent.reshape(-1, c_out),
+            (((1,), (1,)), ((), ())),
+            precision,
+        )
+        views = products.reshape(*size, c_in, -1, *out)
+        return fold(views, sides=(height, width), strides=strides)
+
+    images = _at_a_time(cotangent.shape, kernel.shape)
+    if images == count:
+        gradient = part(cotangent)
+    else:
+        groups = jax.lax.map(part, cotangent.reshape(-1, images, *out, c_out))
+        gradient = groups.swapaxes(0, 1).reshape(c_in, count, height, width)
+    cut = [(0, 0, 0)] * 2 + [(-low, -high, 0) for low, high in padding]
+    gradient = jax.lax.pad(gradient, jnp.zeros((), gradient.dtype), cut)
+    return gradient.transpose(1, 2, 3, 0)
 
 
 def _in_blocks(
@@ -182,7 +214,6 @@ def _in_blocks(
         _turned(kernel),
         padding=tuple(margins),
         strides=_ONE,
-        dilation=_ONE,
         precision=precision,
     )
     out = out.reshape(-1, rows, columns, down, across, c_in).swapaxes(2, 3)
@@ -201,42 +232,34 @@ def _in_kernel(
     *,
     padding: Margins,
     strides: Steps,
-    dilation: Steps,
-    precision,
+    precision: jax.lax.PrecisionLike,
 ) -> Array:
-    """The filters' gradient: the maps under the cotangent, summed over the batch.
+    """The filters' gradient: all patches times the cotangent."""
+    kh, kw, c_in, c_out = kernel.aval.shape
+    if not _unfolds(cotangent.shape, kernel.aval.shape):
+        return _in_kernel_plain(cotangent, x, (kh, kw), padding, strides, precision)
+    count, *out, _ = cotangent.shape
+    margins = [(0, 0, 0)] * 2 + [(low, high, 0) for low, high in padding]
+    maps = jax.lax.pad(x.transpose(3, 0, 1, 2), jnp.zeros((), x.dtype), margins)
 
-    Strides of one are the dilation of the other.
-    """
-    c_in, c_out = kernel.aval.shape[2:]
-    if c_in <= _FEW_CHANNELS and c_out >= _MANY_FILTERS and dilation == _ONE:
-        return _in_few_channels(
-            cotangent, x, kernel.aval.shape[:2], padding, strides, precision
-        )
-    # Without the last pixels, if strides leave some over that no filter sees.
-    margins = tuple(
-        (low, step * (out - 1) + tap * (size - 1) + 1 - side - low)
-        for side, size, out, step, tap, (low, _) in zip(
-            x.shape[1:3],
-            kernel.aval.shape,
-            cotangent.shape[1:3],
-            strides,
-            dilation,
-            padding,
-        )
-    )
-    sums = _correlate.bind(
-        jnp.transpose(x, (3, 1, 2, 0)),
-        jnp.transpose(cotangent, (1, 2, 0, 3)),
-        padding=margins,
-        strides=dilation,
-        dilation=strides,
-        precision=precision,
-    )
-    return jnp.transpose(sums, (1, 2, 0, 3))
+    def part(maps: Array, cotangent: Array) -> Array:
+        patches = unfold(maps, (kh, kw), strides=strides)
+        patches = patches.reshape(kh * kw * c_in, -1)
+        return jnp.matmul(patches, cotangent.reshape(-1, c_out), precision=precision)
+
+    def add(total: Array, group: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + part(*group), None
+
+    images = _at_a_time(cotangent.shape, kernel.aval.shape)
+    if images == count:
+        return part(maps, cotangent).reshape(kh, kw, c_in, c_out)
+    maps = maps.reshape(c_in, -1, images, *maps.shape[2:]).swapaxes(0, 1)
+    groups = maps, cotangent.reshape(-1, images, *out, c_out)
+    zero = jnp.zeros((kh * kw * c_in, c_out), x.dtype)
+    return jax.lax.scan(add, zero, groups)[0].reshape(kh, kw, c_in, c_out)
 
 
-def _in_few_channels(
+def _in_kernel_plain(
     cotangent: Array,
     x: Array,
     size: tuple[int, int],
@@ -244,27 +267,40 @@ def _in_few_channels(
     strides: Steps,
     precision: jax.lax.PrecisionLike,
 ) -> Array:
-    """`_in_kernel` by matrix products of unfolded patches, in half the time."""
-    count, height, width, c_out = cotangent.shape
-    c_in = x.shape[3]
-    margins = [(0, 0, 0)] * 2 + [(low, high, 0) for low, high in padding]
-    maps = jax.lax.pad(x.transpose(3, 0, 1, 2), jnp.zeros((), x.dtype), margins)
+    """`_in_kernel` as a convolution of the maps with the cotangent.
 
-    def part(maps: Array, cotangent: Array) -> Array:
-        patches = unfold(maps, size, strides=strides)
-        patches = patches.reshape(size[0] * size[1] * c_in, -1)
-        return jnp.matmul(patches, cotangent.reshape(-1, c_out), precision=precision)
+    For batches that several devices may share, and for maps too large to be unfolded.
+    """
+    # Without the last pixels, if strides leave some over that no filter sees.
+    margins = [
+        (low, step * (out - 1) + taps - side - low)
+        for side, taps, out, step, (low, _) in zip(
+            x.shape[1:3], size, cotangent.shape[1:3], strides, padding
+        )
+    ]
+    sums = jax.lax.conv_general_dilated(
+        jnp.transpose(x, (3, 1, 2, 0)),
+        jnp.transpose(cotangent, (1, 2, 0, 3)),
+        _ONE,
+        margins,
+        rhs_dilation=strides,
+        dimension_numbers=_ORDER,
+        precision=precision,
+    )
+    return jnp.transpose(sums, (1, 2, 0, 3))
 
-    def add(total: Array, group: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + part(*group), None
 
-    images = images_at_a_time(count, 1, _GROUP)
-    if images == count:
-        return part(maps, cotangent).reshape(*size, c_in, c_out)
-    maps = maps.reshape(c_in, -1, images, *maps.shape[2:]).swapaxes(0, 1)
-    groups = maps, cotangent.reshape(-1, images, height, width, c_out)
-    zero = jnp.zeros((size[0] * size[1] * c_in, c_out), x.dtype)
-    return jax.lax.scan(add, zero, groups)[0].reshape(*size, c_in, c_out)
+def _patch_bytes(out: tuple[int, ...], kernel: tuple[int, ...]) -> int:
+    """Of all patches of one image."""
+    return math.prod(out[1:3]) * math.prod(kernel[:3]) * 4
+
+
+def _unfolds(out: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
+    return jax.device_count() == 1 and _patch_bytes(out, kernel) <= _MOST_PATCH_BYTES
+
+
+def _at_a_time(out: tuple[int, ...], kernel: tuple[int, ...]) -> int:
+    return images_at_a_time(out[0], _patch_bytes(out, kernel), _PATCH_BYTES)
 
 
 def _batched(arrays, dimensions, **options):
@@ -287,15 +323,12 @@ def _out_shape(
     *,
     padding: Margins,
     strides: Steps,
-    dilation: Steps,
     precision: jax.lax.PrecisionLike,
 ) -> tuple[int, ...]:
     del precision
     sides = [
-        (side + low + high - tap * (size - 1) - 1) // step + 1
-        for side, size, step, tap, (low, high) in zip(
-            x[1:3], kernel, strides, dilation, padding
-        )
+        (side + low + high - size) // step + 1
+        for side, size, step, (low, high) in zip(x[1:3], kernel, strides, padding)
     ]
     return x[0], *sides, kernel[3]
 
@@ -308,10 +341,12 @@ _correlate = Primitive("correlate")
 _correlate.def_impl(
     jax.jit(
         _correlate.bind,
-        static_argnames=("padding", "strides", "dilation", "precision"),
+        static_argnames=("padding", "strides", "precision"),
     )
 )
 _correlate.def_abstract_eval(_abstract)
 ad.defbilinear(_correlate, _in_x, _in_kernel)
 batching.primitive_batchers[_correlate] = _batched
-mlir.register_lowering(_correlate, mlir.lower_fun(_in_groups, multiple_results=False))
+mlir.register_lowering(
+    _correlate, mlir.lower_fun(_on_all_cores, multiple_results=False)
+)

@@ -39,6 +39,31 @@ def unfold(
     return _unfold.bind(x, kernel=kernel, strides=strides)
 
 
+def fold(
+    views: Float[Array, "kh kw *maps out_h out_w"],
+    *,
+    sides: Pair,
+    strides: Pair = (1, 1),
+) -> Float[Array, "*maps h w"]:
+    """Adds up what every tap of a sliding kernel sees: the transpose of `unfold`.
+
+        out[..., i, j] = Σ views[u, v, ..., p, q]  over  s_h p + u = i,  s_w q + v = j
+
+    Args:
+      views: a map per tap.
+      sides: h and w.
+      strides: s_h and s_w, steps of the kernel.
+
+    Returns:
+      Maps, with derivatives of any order.
+
+    Example:
+      >>> fold(jnp.ones((2, 2, 2, 2)), sides=(3, 3))[1].tolist()
+      [2.0, 4.0, 2.0]
+    """
+    return _fold.bind(views, strides=strides, sides=sides)
+
+
 def shifts(
     field: Float[Array, "..."], *, size: int, stride: int, axis: int
 ) -> list[Float[Array, "..."]]:

@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssimjax.ops import convolution
 from ssimjax.ops.convolution import correlate
 
 PADDINGS = [((2, 2), (1, 1)), ((0, 0), (0, 0)), ((4, 0), (1, 3)), ((5, 6), (0, 2))]
 STRIDES = [(1, 1), (2, 2), (1, 3), (4, 2)]
-# Of maps and filters: a small batch, one in groups with a rest, few channels.
-SMALL = (4, 9, 8, 3), (5, 3, 3, 6)
-GROUPS = (17, 7, 8, 5), (3, 3, 5, 2)
-FEW = (16, 7, 8, 2), (3, 3, 2, 32)
+# Of maps and filters: few channels, more of them, and enough for all cores.
+FEW = (4, 9, 8, 3), (5, 3, 3, 6)
+MORE = (6, 7, 8, 5), (3, 3, 5, 2)
+MANY = (2, 9, 8, 8), (3, 3, 8, 16)
 
 
 def plain(x, kernel, *, padding, strides=(1, 1)):
@@ -21,7 +22,7 @@ def plain(x, kernel, *, padding, strides=(1, 1)):
     )
 
 
-def arrays(shapes=SMALL):
+def arrays(shapes=FEW):
     rng = np.random.default_rng(0)
     return [jnp.asarray(rng.normal(size=shape)) for shape in shapes]
 
@@ -46,19 +47,25 @@ def derivatives(function, x, kernel):
 
 
 @pytest.mark.parametrize(
-    ("shapes", "padding", "strides"),
+    ("shapes", "padding", "strides", "limits"),
     [
-        *((SMALL, padding, (1, 1)) for padding in PADDINGS),
-        *((SMALL, *pair) for pair in zip(PADDINGS[1:], STRIDES[1:])),
-        (GROUPS, PADDINGS[0], (1, 1)),
-        (GROUPS, PADDINGS[3], (2, 2)),
-        (FEW, PADDINGS[2], (1, 1)),
-        (FEW, PADDINGS[0], (2, 2)),
+        *((FEW, padding, (1, 1), {}) for padding in PADDINGS),
+        *((FEW, *pair, {}) for pair in zip(PADDINGS[1:], STRIDES[1:])),
+        (FEW, PADDINGS[2], (2, 1), {"_PATCH_BYTES": 1}),
+        (MORE, PADDINGS[0], (1, 1), {"_PATCH_BYTES": 17_280}),
+        (MORE, PADDINGS[3], (2, 2), {"_PATCH_BYTES": 1}),
+        (MORE, PADDINGS[0], (1, 1), {"_MOST_PATCH_BYTES": 0}),
+        (MORE, PADDINGS[3], (2, 3), {"_MOST_PATCH_BYTES": 0}),
+        (MANY, PADDINGS[2], (1, 1), {"_ON_ONE_CORE": True}),
+        (MANY, ((1, 1), (1, 1)), (1, 1), {"_ON_ONE_CORE": True}),
     ],
 )
-def test_is_the_plain_convolution(shapes, padding, strides, float64, monkeypatch):
-    # Several devices share a batch, which then is not divided again.
+def test_is_the_plain_convolution(
+    shapes, padding, strides, limits, float64, monkeypatch
+):
     monkeypatch.setattr(jax, "device_count", lambda: 1)
+    for name, value in limits.items():
+        monkeypatch.setattr(convolution, name, value)
     x, kernel = arrays(shapes)
     values, targets = (
         jax.jit(
@@ -100,9 +107,11 @@ def test_vmap(axes, strides, float64):
 
 
 @pytest.mark.parametrize("strides", STRIDES[:2])
-def test_gradients_in_a_loop_are_plain_convolutions(strides):
+@pytest.mark.parametrize("shapes", [FEW, MORE])
+def test_gradients_are_products_or_plain_convolutions(shapes, strides, monkeypatch):
     """XLA's CPU backend is fast with this order of axes, and pixels without gaps."""
-    x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays())
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays(shapes))
 
     def descend(_, carry):
         gradients = jax.grad(
@@ -116,16 +125,35 @@ def test_gradients_in_a_loop_are_plain_convolutions(strides):
     loop = jax.jit(lambda *carry: jax.lax.fori_loop(0, 3, descend, carry))
     text = loop.lower(x, kernel).compile().as_text()
     orders = [line for line in text.splitlines() if " convolution(" in line]
-    assert len(orders) == 3
+    assert len(orders) == (1 if shapes is FEW else 2)
     assert all("dim_labels=b01f_01io->b01f" in line for line in orders)
     assert not any("lhs_dilate" in line for line in orders)
 
 
-@pytest.mark.parametrize(("devices", "loops"), [(1, True), (2, False)])
-@pytest.mark.parametrize("shapes", [GROUPS, FEW])
-def test_a_batch_is_divided_on_one_device(shapes, devices, loops, monkeypatch):
+@pytest.mark.parametrize(("devices", "products"), [(1, True), (2, False)])
+def test_a_batch_is_divided_on_one_device(devices, products, monkeypatch):
+    """Several devices share it, and would have to send it around."""
     monkeypatch.setattr(jax, "device_count", lambda: devices)
+    monkeypatch.setattr(convolution, "_PATCH_BYTES", 1)
     gradient = jax.grad(lambda k, x: correlate(x, k, padding=PADDINGS[1]).sum())
-    x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays(shapes))
+    x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays(MORE))
     text = jax.jit(gradient).lower(kernel, x).as_text()
-    assert ("stablehlo.while" in text) == loops
+    assert ("stablehlo.while" in text) == products
+    assert ("stablehlo.convolution" in text) != products
+
+
+@pytest.mark.parametrize(
+    ("one_core", "shapes", "padding"),
+    [(True, MANY, 1), (False, MANY, 1), (True, FEW, 1), (True, MANY, 0)],
+)
+def test_more_rows_bring_a_convolution_to_all_cores(
+    one_core, shapes, padding, monkeypatch
+):
+    """Few channels, and filters that need many more rows, are better off with one."""
+    monkeypatch.setattr(convolution, "_ON_ONE_CORE", one_core)
+    x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays(shapes))
+    text = jax.jit(
+        functools.partial(correlate, padding=((padding, padding),) * 2)
+    ).lower(x, kernel)
+    more = one_core and shapes is MANY and padding == 1
+    assert ("stablehlo.slice" in text.as_text()) == more
