@@ -11,6 +11,7 @@ once where there are strides.
 Elsewhere convolutions are those of `jax.lax`.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -310,6 +311,15 @@ def _batched(arrays, dimensions, **options):
         merged = x.reshape(-1, *x.shape[2:])
         out = _correlate.bind(merged, kernel, **options)
         return out.reshape(*x.shape[:2], *out.shape[1:]), 0
+
+    if jax.device_count() == 1:
+        # One after the other: XLA's convolution of groups of channels is slower.
+        kernel = jnp.moveaxis(kernel, kernel_axis, 0)
+        if axis is None:
+            bind = functools.partial(_correlate.bind, x, **options)
+            return jax.lax.map(bind, kernel), 0
+        pairs = jnp.moveaxis(x, axis, 0), kernel
+        return jax.lax.map(lambda pair: _correlate.bind(*pair, **options), pairs), 0
 
     def one(x: Array, kernel: Array) -> Array:
         return _plain(x, kernel, **options)

@@ -83,7 +83,9 @@ def test_is_the_plain_convolution(
 
 @pytest.mark.parametrize("strides", STRIDES[:2])
 @pytest.mark.parametrize("axes", [(1, None), (None, 3), (2, 0)])
-def test_vmap(axes, strides, float64):
+@pytest.mark.parametrize("devices", [1, 2])
+def test_vmap(devices, axes, strides, float64, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
     x, kernel = arrays()
     stacked = [
         a if axis is None else jnp.stack([a, 2 * a, a**2], axis)
