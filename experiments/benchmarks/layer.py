@@ -1,4 +1,4 @@
-"""The SSIM layer beside convolution + bias + ReLU of the same shape."""
+"""The SSIM layer beside convolution + bias + ReLU of the same shape, JAX's and ours."""
 
 import statistics
 
@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks.timing import Report, medians
+from ssimjax.nn.convolution import convolve
 from ssimjax.ops import ssim_conv
 
 # (batch, side, channels in, channels out, kernel)
@@ -24,9 +25,10 @@ def measure(*, repeats: int) -> Report:
       repeats: timings of each rival.
 
     Returns:
-      A row per shape: milliseconds of the convolution, of the SSIM layer and of that
-      with patches per channel, and their ratios.
+      A row per shape: milliseconds of JAX's convolution and of that which the models
+      here use, of the SSIM layer and of that with patches per channel, and ratios.
     """
+    highest = jax.lax.Precision.HIGHEST
 
     def convolution(x, filters, bias, _):
         y = jax.lax.conv_general_dilated(
@@ -35,8 +37,12 @@ def measure(*, repeats: int) -> Report:
             (1, 1),
             "SAME",
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=jax.lax.Precision.HIGHEST,
+            precision=highest,
         )
+        return jax.nn.relu(y + bias)
+
+    def convolution_here(x, filters, bias, _):
+        y = convolve(x, filters, (1, 1), "SAME", precision=highest)
         return jax.nn.relu(y + bias)
 
     def ssim(x, filters, _bias, _):
@@ -60,10 +66,15 @@ def measure(*, repeats: int) -> Report:
             jnp.zeros((1, 1, 1, c_out)),
             jax.random.normal(keys[2], (batch, side, side, c_out)),
         )
-        forward = medians({"conv": convolution, "ssim": ssim}, inputs, repeats=repeats)
+        forward = medians(
+            {"conv": convolution, "here": convolution_here, "ssim": ssim},
+            inputs,
+            repeats=repeats,
+        )
         gradients = medians(
             {
                 "conv": with_gradients(convolution, (0, 1, 2)),
+                "here": with_gradients(convolution_here, (0, 1, 2)),
                 "ssim": with_gradients(ssim, (0, 1)),
                 "per_channel": with_gradients(per_channel, (0, 1)),
             },
@@ -74,33 +85,48 @@ def measure(*, repeats: int) -> Report:
             {
                 "shape": f"{batch}x{side}x{side}, {c_in}->{c_out}, {kernel}x{kernel}",
                 "conv_ms": 1e3 * forward["conv"],
+                "conv_here_ms": 1e3 * forward["here"],
                 "ssim_ms": 1e3 * forward["ssim"],
                 "ratio": forward["ssim"] / forward["conv"],
+                "here_ratio": forward["ssim"] / forward["here"],
                 "conv_gradients_ms": 1e3 * gradients["conv"],
+                "conv_here_gradients_ms": 1e3 * gradients["here"],
                 "ssim_gradients_ms": 1e3 * gradients["ssim"],
                 "gradients_ratio": gradients["ssim"] / gradients["conv"],
+                "gradients_here_ratio": gradients["ssim"] / gradients["here"],
                 "per_channel_gradients_ms": 1e3 * gradients["per_channel"],
                 "per_channel_ratio": gradients["per_channel"] / gradients["ssim"],
             }
         )
+    columns = {
+        "JAX's conv + bias + ReLU (ms)": ("conv_ms", "conv_gradients_ms"),
+        "ours": ("conv_here_ms", "conv_here_gradients_ms"),
+        "SSIM": ("ssim_ms", "ssim_gradients_ms"),
+        "of JAX's": ("ratio", "gradients_ratio"),
+        "of ours": ("here_ratio", "gradients_here_ratio"),
+        "per channel (ms)": (None, "per_channel_gradients_ms"),
+        "of SSIM": (None, "per_channel_ratio"),
+    }
     lines = [
-        {
-            "layer": row["shape"],
-            "conv + bias + ReLU (ms)": f"{row['conv_ms']:.2f}",
-            "SSIM (ms)": f"{row['ssim_ms']:.2f}",
-            "ratio": f"{row['ratio']:.2f}",
-            "value and gradients: conv (ms)": f"{row['conv_gradients_ms']:.2f}",
-            "SSIM": f"{row['ssim_gradients_ms']:.2f}",
-            "ratio ": f"{row['gradients_ratio']:.2f}",
-            "per channel (ms)": f"{row['per_channel_gradients_ms']:.2f}",
-            "of SSIM": f"{row['per_channel_ratio']:.2f}",
+        {"layer": row["shape"], "of": task}
+        | {
+            name: "" if keys[index] is None else f"{row[keys[index]]:.2f}"
+            for name, keys in columns.items()
         }
+        for index, task in enumerate(("value", "gradients"))
         for row in rows
     ]
+    ratios = (
+        "ratio",
+        "here_ratio",
+        "gradients_ratio",
+        "gradients_here_ratio",
+        "per_channel_ratio",
+    )
     notes = [
         f"geometric mean of {name.replace('_', ' ')}: "
         f"{statistics.geometric_mean(row[name] for row in rows):.3f}"
-        for name in ("ratio", "gradients_ratio", "per_channel_ratio")
+        for name in ratios
     ]
     chart = {
         f"{task}, {row['shape']}": {"convolution": row[conv], "SSIM": row[ssim_]}
