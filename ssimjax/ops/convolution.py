@@ -111,7 +111,9 @@ def _on_all_cores(
     rows = _out_shape(x.shape, kernel.shape, **options)[1]
     more = x.shape[1] - rows + 1
     suits = kernel.shape[2] >= _EIGEN_CHANNELS and kernel.shape[3] >= _EIGEN_FILTERS
-    if not _ON_ONE_CORE or strides != _ONE or not suits or not 0 < more <= rows // 7:
+    # Filters of one tap are products of matrices anyway.
+    suits = suits and strides == _ONE and kernel.shape[:2] != _ONE
+    if not _ON_ONE_CORE or not suits or not 0 < more <= rows // 7:
         return _plain(x, kernel, **options)
     (top, bottom), across = padding
     options["padding"] = ((top, bottom + more), across)

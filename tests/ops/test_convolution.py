@@ -14,6 +14,7 @@ STRIDES = [(1, 1), (2, 2), (1, 3), (4, 2)]
 FEW = (4, 9, 8, 3), (5, 3, 3, 6)
 MORE = (6, 7, 8, 5), (3, 3, 5, 2)
 MANY = (2, 9, 8, 8), (3, 3, 8, 16)
+ONE_TAP = (2, 9, 8, 8), (1, 1, 8, 16)
 
 
 def plain(x, kernel, *, padding, strides=(1, 1)):
@@ -146,12 +147,18 @@ def test_a_batch_is_divided_on_one_device(devices, products, monkeypatch):
 
 @pytest.mark.parametrize(
     ("one_core", "shapes", "padding"),
-    [(True, MANY, 1), (False, MANY, 1), (True, FEW, 1), (True, MANY, 0)],
+    [
+        (True, MANY, 1),
+        (False, MANY, 1),
+        (True, FEW, 1),
+        (True, MANY, 0),
+        (True, ONE_TAP, 0),
+    ],
 )
 def test_more_rows_bring_a_convolution_to_all_cores(
     one_core, shapes, padding, monkeypatch
 ):
-    """Few channels, and filters that need many more rows, are better off with one."""
+    """Few channels, many more rows, and single taps are better off without."""
     monkeypatch.setattr(convolution, "_ON_ONE_CORE", one_core)
     x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays(shapes))
     text = jax.jit(
