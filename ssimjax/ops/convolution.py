@@ -98,24 +98,16 @@ def _plain(
     )
 
 
-def _on_all_cores(
-    x: Array,
-    kernel: Array,
-    *,
-    padding: Margins,
-    strides: Steps,
-    precision: jax.lax.PrecisionLike,
-) -> Array:
+def _on_all_cores(x: Array, kernel: Array, **options) -> Array:
     """`_plain`, with rows that are cut off again where that brings it to all cores."""
-    options = {"padding": padding, "strides": strides, "precision": precision}
     rows = _out_shape(x.shape, kernel.shape, **options)[1]
     more = x.shape[1] - rows + 1
     suits = kernel.shape[2] >= _EIGEN_CHANNELS and kernel.shape[3] >= _EIGEN_FILTERS
     # Filters of one tap are products of matrices anyway.
-    suits = suits and strides == _ONE and kernel.shape[:2] != _ONE
+    suits = suits and options["strides"] == _ONE and kernel.shape[:2] != _ONE
     if not _ON_ONE_CORE or not suits or not 0 < more <= rows // 7:
         return _plain(x, kernel, **options)
-    (top, bottom), across = padding
+    (top, bottom), across = options["padding"]
     options["padding"] = ((top, bottom + more), across)
     return _plain(x, kernel, **options)[:, :rows]
 

@@ -52,8 +52,8 @@ def derivatives(function, x, kernel):
     [
         *((FEW, padding, (1, 1), {}) for padding in PADDINGS),
         *((FEW, *pair, {}) for pair in zip(PADDINGS[1:], STRIDES[1:])),
-        (FEW, PADDINGS[2], (2, 1), {"_PATCH_BYTES": 1}),
-        (MORE, PADDINGS[0], (1, 1), {"_PATCH_BYTES": 17_280}),
+        (FEW, PADDINGS[2], (2, 1), {"_PATCH_BYTES": 18_000}),  # two images
+        (MORE, PADDINGS[0], (1, 1), {"_PATCH_BYTES": 38_880}),  # three images
         (MORE, PADDINGS[3], (2, 2), {"_PATCH_BYTES": 1}),
         (MORE, PADDINGS[0], (1, 1), {"_MOST_PATCH_BYTES": 0}),
         (MORE, PADDINGS[3], (2, 3), {"_MOST_PATCH_BYTES": 0}),
