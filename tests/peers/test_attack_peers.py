@@ -94,7 +94,14 @@ def test_autoattack_leaves_as_many(name, epsilon):
     options = {"eps": epsilon, "seed": 0, "device": "cpu"}
     if name == "square":
         module = importlib.import_module("pyautoattack.square")
-        theirs = module.SquareAttack(forward, n_queries=1000, **options)
+
+        class Inclusive(module.SquareAttack):
+            """Theirs, whose squares otherwise never reach the last row or column."""
+
+            def random_int(self, low=0, high=1, shape=(1,)):
+                return super().random_int(low, high + 1, shape)
+
+        theirs = Inclusive(forward, n_queries=1000, **options)
         value = square(KEY, logits_fn, images, labels, epsilon=epsilon, queries=1000)
     else:
         if name == "targeted_dlr":
