@@ -235,9 +235,9 @@ def _in_kernel(
         return _in_kernel_plain(cotangent, x, (kh, kw), padding, strides, precision)
     count, *out, _ = cotangent.shape
     margins = [(0, 0, 0)] * 2 + [(low, high, 0) for low, high in padding]
-    maps = jax.lax.pad(x.transpose(3, 0, 1, 2), jnp.zeros((), x.dtype), margins)
 
-    def part(maps: Array, cotangent: Array) -> Array:
+    def part(x: Array, cotangent: Array) -> Array:
+        maps = jax.lax.pad(x.transpose(3, 0, 1, 2), jnp.zeros((), x.dtype), margins)
         patches = unfold(maps, (kh, kw), strides=strides)
         patches = patches.reshape(kh * kw * c_in, -1)
         return jnp.matmul(patches, cotangent.reshape(-1, c_out), precision=precision)
@@ -247,9 +247,11 @@ def _in_kernel(
 
     images = _at_a_time(cotangent.shape, kernel.aval.shape)
     if images == count:
-        return part(maps, cotangent).reshape(kh, kw, c_in, c_out)
-    maps = maps.reshape(c_in, -1, images, *maps.shape[2:]).swapaxes(0, 1)
-    groups = maps, cotangent.reshape(-1, images, *out, c_out)
+        return part(x, cotangent).reshape(kh, kw, c_in, c_out)
+    groups = (
+        x.reshape(-1, images, *x.shape[1:]),
+        cotangent.reshape(-1, images, *out, c_out),
+    )
     zero = jnp.zeros((kh * kw * c_in, c_out), x.dtype)
     return jax.lax.scan(add, zero, groups)[0].reshape(kh, kw, c_in, c_out)
 
