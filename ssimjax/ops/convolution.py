@@ -2,8 +2,8 @@
 
 JAX writes the gradients of a convolution as convolutions with axes in another order,
 filters as large as the maps, and zeros between the pixels of a strided one. XLA's CPU
-backend is slow with all three: 128 maps of 16x16x64 under 3x3 filters took 170 ms with
-the gradient in 64 filters instead of 35 (two cores, jax 0.10), and 100 maps of 16x16x32
+backend is slow with all three: 128 maps of 16x16x64 under 3x3 filters took 190 ms with
+the gradient in 64 filters instead of 30 (two cores, jax 0.10), and 100 maps of 16x16x32
 in a loop 1.8 s. Here the gradient in the filters is a product of matrices, of patches
 and cotangents; that in the maps is a plain convolution, of all pixels of a block at
 once where there are strides.
