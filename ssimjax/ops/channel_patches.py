@@ -124,7 +124,7 @@ def _correlated(
 
     Its derivatives are products with a patch per column, which are transposed by adding
     up whole maps. For the value, XLA's CPU backend takes up to three times as long with
-    those; and its convolution of one channel uses one core.
+    those; and that of jax 0.10 convolves one channel on one core.
     """
     *kernel, c_out = taps.shape
     rows = jnp.stack(shifts(x, size=kernel[1], stride=strides[1], axis=2), -1)

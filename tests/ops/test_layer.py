@@ -177,15 +177,19 @@ def test_gradient_in_filters_alone_equals_the_joint_one():
     )
 
 
-def test_per_channel_is_the_mean_of_one_channel_layers():
-    x = jax.random.uniform(jax.random.key(0), (2, 8, 9, 3))
-    filters = jax.random.normal(jax.random.key(1), (3, 5, 3, 4))
-    value = ssim_conv(x, filters, patches="per_channel", strides=2)
-    layers = [
-        ssim_conv(x[..., c : c + 1], filters[:, :, c : c + 1], strides=2)
-        for c in range(3)
+@pytest.mark.parametrize("strides", [(1, 1), (1, 2), (3, 1)])
+def test_per_channel_is_the_mean_of_the_oracle_of_each(strides):
+    rng = np.random.default_rng(0)
+    x = rng.random((2, 8, 9, 3)).astype(np.float32)
+    filters = rng.standard_normal((3, 5, 3, 4)).astype(np.float32)
+    options = {"strides": strides, "pads": ((1, 2), (0, 3))}
+    value = ssim_conv(
+        x, filters, patches="per_channel", strides=strides, padding=options["pads"]
+    )
+    each = [
+        ssim_conv_oracle(x[..., [c]], filters[:, :, [c]], **options) for c in range(3)
     ]
-    np.testing.assert_allclose(value, sum(layers) / 3, rtol=1e-5, atol=1e-7)
+    assert relative_error(value, sum(each) / 3) < 1e-5
 
 
 @pytest.mark.parametrize("options", [{}, {"exponents": (0.5, 0.3, 1.5)}])
