@@ -120,11 +120,10 @@ def contrast_structure(moments: Moments, c2: float) -> Float[Array, "..."]:
     References:
       Wang et al. 2004, Image quality assessment, Eq. 13, second factor.
     """
-    total = _total_variance(moments)
-    # Of the two, the one that gives 1 for equal images, or the one that is known.
-    if moments.var_difference is None:
-        return (2 * moments.cov_xy + c2) / (total + c2)
-    return (total - moments.var_difference + c2) / (total + c2)
+    if moments.var_difference is not None:
+        # Gives 1 for equal images, and its gradient takes fewer passes over the maps.
+        return 1 - contrast_structure_dissimilarity(moments, c2)
+    return (2 * moments.cov_xy + c2) / (_total_variance(moments) + c2)
 
 
 def similarity(
