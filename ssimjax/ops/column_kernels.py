@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from ssimjax.ops.map_means import Arrays, MeansAndGradients, WindowMap
 from ssimjax.ops.moments import Moments
+from ssimjax.ops.pooling import over_count
 
 try:
     from jax.experimental.pallas import triton
@@ -115,7 +116,7 @@ def means_and_gradients(
         side - len(taps) + 1 for side, taps in zip((height, width), window_map.taps)
     )
     sides = _Sides(height, width, channels, rows_out, width_out)
-    scale = weight / (rows_out * width_out)
+    windows = rows_out * width_out
     pair = [image.reshape(-1, height, width * channels) for image in images]
     call = functools.partial(
         pl.pallas_call,
@@ -126,9 +127,10 @@ def means_and_gradients(
     gradients = []
     if wanted:
         gradients = _walk_of_pixels(
-            call, window_map, pair, partials, wanted, sides, scale
+            call, window_map, pair, partials, wanted, sides, weight / windows
         )
-    sums = scale * sums.reshape(len(pair[0]), -1, channels).sum(1)
+    sums = sums.reshape(len(pair[0]), -1, channels).sum(1)
+    sums = weight * over_count(sums, windows)
     return (
         sums.reshape(*batch, channels),
         tuple(gradient.reshape(images[0].shape) for gradient in gradients),

@@ -11,6 +11,7 @@ with a map of gradients, computed along with it.
 
 import functools
 import math
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from ssimjax.ops.map_means import (
     MeansAndGradients,
     means_with_gradients,
 )
-from ssimjax.ops.pooling import row_sums
+from ssimjax.ops.pooling import over_count, row_sums
 
 # A strip of one image. A map and its gradient need about ten of that size, which should
 # stay in the cache; fresh memory costs more than the arithmetic on it.
@@ -152,15 +153,16 @@ def strip_means(
     height = images[0].shape[axis]
     halo = max(halos)
     shapes = [jax.eval_shape(f, *images, *constants).shape for f in maps]
-    scales = [w / math.prod(s[axis:-1]) for w, s in zip(weights, shapes)]
+    counts = [math.prod(shape[axis:-1]) for shape in shapes]
+    scales = [weight / count for weight, count in zip(weights, counts)]
 
     def add_level(
         wanted: tuple[int, ...],
         of_images: ImageMap,
         scale: float,
-        found: MeansAndGradients,
+        gradients: Arrays,
         parts: Sequence[Array],
-        owned: Bool[Array, " rows"],
+        owned: Bool[ArrayLike, " rows"],
     ) -> MeansAndGradients:
         def of_wanted(*chosen: Array) -> Array:
             pair = list(parts[:2])
@@ -169,10 +171,13 @@ def strip_means(
             return of_images(*pair, *parts[2:])
 
         map_, pull = jax.vjp(of_wanted, *(parts[index] for index in wanted))
-        weights = scale * owned.astype(map_.dtype)
-        sums = found[0] + row_sums(map_, weights, spatial_axes=spatial_axes)
+        # Of numbers as they are, so that the mean of ones is 1.
+        owned = jnp.asarray(owned, map_.dtype)
+        sums = row_sums(map_, owned, spatial_axes=spatial_axes)
         pulled = pull(jnp.full_like(map_, scale)) if wanted else ()
-        return sums, tuple(a + b for a, b in zip(found[1], pulled))
+        if gradients:  # Zeros would be written and read for nothing.
+            pulled = tuple(a + b for a, b in zip(gradients, pulled))
+        return sums, pulled
 
     def by_tiles(wanted: tuple[int, ...], arguments: Arrays) -> MeansAndGradients:
         # A row of a gradient needs all windows that see it: a halo more on both sides.
@@ -212,19 +217,27 @@ def strip_means(
         ) -> tuple[MeansAndGradients, None]:
             (sums, gradients), (first, strip) = carry, step
             parts = [group(array, first) for array in arguments]
-            parts[:2] = (
-                jax.lax.dynamic_slice_in_dim(image, strip.start, plan.size, rows_axis)
-                for image in parts[:2]
-            )
+            if plan.size < height:
+                # All that is made of a strip would else read it from memory again.
+                parts[:2] = apart(
+                    lambda row, *pair: [
+                        jax.lax.dynamic_slice_in_dim(image, row, plan.size, rows_axis)
+                        for image in pair
+                    ],
+                    strip.start,
+                    *parts[:2],
+                )
 
-            found = group(sums, first), tuple(jnp.zeros_like(parts[i]) for i in wanted)
+            found, pulled = [], ()
             for of_images, scale, owned in zip(maps, scales, strip.owned):
-                # One level after the other: side by side, they leave the cache.
                 add = functools.partial(add_level, wanted, of_images, scale)
-                found = apart(add, found, parts, owned)
-            added, pulled = found
+                if len(maps) > 1:
+                    # One level after the other: side by side, they leave the cache.
+                    add = functools.partial(apart, add)
+                level, pulled = add(pulled, parts, owned)
+                found.append(level)
             return (
-                put(sums, added, first),
+                put(sums, group(sums, first) + jnp.stack(found, axis=-1), first),
                 tuple(
                     put(
                         gradient,
@@ -239,11 +252,19 @@ def strip_means(
             ), None
 
         sums = jnp.zeros(
-            (*arguments[0].shape[:rows_axis], shapes[0][-1]), arguments[0].dtype
+            (*arguments[0].shape[:rows_axis], shapes[0][-1], len(maps)),
+            arguments[0].dtype,
         )
         gradients = tuple(jnp.zeros_like(arguments[index]) for index in wanted)
-        found, _ = jax.lax.scan(add_tile, (sums, gradients), steps)
-        return jax.tree.map(lambda a: a.reshape(*batch, *a.shape[rows_axis:]), found)
+        (sums, gradients), _ = jax.lax.scan(add_tile, (sums, gradients), steps)
+        means = [
+            weight * over_count(sums[..., level], count)
+            for level, (weight, count) in enumerate(zip(weights, counts))
+        ]
+        return jax.tree.map(
+            lambda a: a.reshape(*batch, *a.shape[rows_axis:]),
+            (functools.reduce(operator.add, means), gradients),
+        )
 
     return means_with_gradients(
         by_tiles,

@@ -168,3 +168,12 @@ def test_images_are_visited_where_they_lie(metric, monkeypatch):
     )
     memory = program.lower(x, x).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 0.6 * x.nbytes
+
+
+@pytest.mark.parametrize("strip_bytes", [1, 2**20])
+def test_equal_images_have_a_mean_of_exactly_one(strip_bytes, monkeypatch):
+    monkeypatch.setattr(strips, "_STRIP_BYTES", strip_bytes)
+    jax.clear_caches()
+    image = jnp.asarray(np.random.default_rng(1).random((2, 301, 203, 1)), jnp.float32)
+    assert ssim(image, image, data_range=1.0).tolist() == [1.0, 1.0]
+    assert lw_ssim(image, image, data_range=1.0).tolist() == [2.0, 2.0]
