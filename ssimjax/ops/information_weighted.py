@@ -12,7 +12,7 @@ from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.moments import image_moments
 from ssimjax.ops.multiscale import MS_SSIM_WEIGHTS
-from ssimjax.ops.similarity import contrast_structure, similarity
+from ssimjax.ops.similarity import contrast_structure_dissimilarity, dissimilarity
 from ssimjax.ops.windows import GAUSSIAN_11, Window, local_mean, uniform_window
 
 # The stabilisers and the noise variance of the paper are stated for this data range.
@@ -107,12 +107,14 @@ def iw_ssim(
     pooled = []
     for scale, band in enumerate(bands):
         coarser = bands[scale + 1][1] if parent and scale + 1 < len(bands) else None
-        cs = contrast_structure(image_moments(band[0], band[1], window), c2)
+        moments = image_moments(band[0], band[1], window)
+        errors = contrast_structure_dissimilarity(moments, c2)
         bits = _information(band[0], band[1], coarser, block_size, noise_variance)
-        bits = _inner(bits, cs.shape[-3], cs.shape[-2])
-        pooled.append((bits * cs).sum(axes) / bits.sum(axes))
-    ssim = similarity(image_moments(residual[0], residual[1], window), c1, c2)
-    pooled.append(ssim.mean(axes))
+        bits = _inner(bits, errors.shape[-3], errors.shape[-2])
+        # A weighted mean of ones would round to either side of 1.
+        pooled.append(1 - (bits * errors).sum(axes) / bits.sum(axes))
+    moments = image_moments(residual[0], residual[1], window)
+    pooled.append(1 - dissimilarity(moments, c1, c2).mean(axes))
 
     exponents = np.asarray(weights, float) / math.fsum(weights)
     return math.prod(

@@ -208,6 +208,12 @@ def random_pair(shape, seed=0):
     return 0.7 * y + 0.3 * jax.random.uniform(keys[1], shape, jnp.float32), y
 
 
+def test_equal_images_count_as_exactly_1():
+    # Optimized as usual, since without that all sums are of one order and round alike.
+    images = jax.random.uniform(jax.random.key(0), (8, 40, 47, 1))
+    assert iw_ssim(images, images, **SMALL).tolist() == [1.0] * 8
+
+
 def test_batches_broadcast():
     x, y = random_pair((3, 2, 20, 21, 1))
     values = small(x, y[1])
