@@ -19,11 +19,8 @@ from ssimjax.ops.multiscale import (
     ms_ssim_map,
 )
 from ssimjax.ops.pooling import mean_over_channels, mean_over_windows
-from ssimjax.ops.similarity import (
-    contrast_structure_dissimilarity,
-    dissimilarity,
-    power_dissimilarity,
-)
+from ssimjax.ops.powers import power_dissimilarity
+from ssimjax.ops.similarity import contrast_structure_dissimilarity, dissimilarity
 from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
 
 

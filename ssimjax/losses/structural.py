@@ -11,6 +11,7 @@ from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask
 from ssimjax.ops.level_weighted import LW_SSIM_WINDOWS, compare_levels
 from ssimjax.ops.moments import Moments
+from ssimjax.ops.powers import safe_sqrt
 from ssimjax.ops.similarity import (
     additive_similarity,
     dissimilarity,
@@ -243,4 +244,4 @@ def ssim_distance(
         spatial_axes=spatial_axes,
         check_range=False,
     )
-    return squares if squared else distances.safe_sqrt(squares)
+    return squares if squared else safe_sqrt(squares)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from ssimjax.ops.similarity import safe_sqrt
+from ssimjax.ops.powers import safe_sqrt
 
 Estimator = Literal["biased", "unbiased", "root"]
 _ESTIMATORS = ("biased", "unbiased", "root")

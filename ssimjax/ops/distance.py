@@ -9,11 +9,8 @@ from ssimjax.ops.comparison import Formula, compare
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask
 from ssimjax.ops.pooling import mean_over_channels
-from ssimjax.ops.similarity import (
-    centred_squared_distance,
-    safe_sqrt,
-    squared_distance,
-)
+from ssimjax.ops.powers import safe_sqrt
+from ssimjax.ops.similarity import centred_squared_distance, squared_distance
 from ssimjax.ops.windows import UNIFORM_7, Padding, Window
 
 DistanceForm = Literal["uncentred", "centred"]

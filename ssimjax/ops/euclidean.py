@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, prepare
-from ssimjax.ops.similarity import safe_sqrt
+from ssimjax.ops.powers import safe_sqrt
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 

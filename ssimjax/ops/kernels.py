@@ -14,12 +14,8 @@ from ssimjax.ops.euclidean import check_positive, check_sets, total
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.pairwise import sum_over_windows, window_layout
-from ssimjax.ops.similarity import (
-    additive_similarity,
-    safe_sqrt,
-    similarity,
-    squared_distance,
-)
+from ssimjax.ops.powers import safe_sqrt
+from ssimjax.ops.similarity import additive_similarity, similarity, squared_distance
 from ssimjax.ops.windows import UNIFORM_7, Window
 
 KernelForm = Literal["exponential", "energy", "squared", "product", "sum"]

@@ -12,12 +12,8 @@ from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, Pair, prepare
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.pooling import mean_over_channels
-from ssimjax.ops.similarity import (
-    contrast_structure,
-    luminance,
-    signed_power,
-    similarity,
-)
+from ssimjax.ops.powers import signed_power
+from ssimjax.ops.similarity import contrast_structure, luminance, similarity
 from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window, pad_with_edge
 
 # Wang, Simoncelli and Bovik 2003, Section 3.2.

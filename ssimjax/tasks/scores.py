@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from ssimjax.losses import mae, mse
 from ssimjax.ops import MS_SSIM_WEIGHTS, lw_ssim, ms_ssim, psnr, rgb_to_ycbcr, ssim
-from ssimjax.ops.similarity import safe_sqrt
+from ssimjax.ops.powers import safe_sqrt
 
 # A scale on which the window of 11 pixels has no place is left out.
 _WINDOW = 11
