@@ -2,11 +2,17 @@
 
 import os
 import pathlib
+import tempfile
 
 # Before jax is imported anywhere.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
+# Most of the time goes into compiling, often of what another test of a worker has
+# compiled. Workers do not share, nor do runs that are killed: JAX writes in place.
+_programs = tempfile.TemporaryDirectory(prefix="ssimjax-programs-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
 import jaxtyping
