@@ -247,7 +247,7 @@ def strip_means(
                         first,
                         strip.start + strip.skip,
                     )
-                    for gradient, new in zip(gradients, pulled)
+                    for gradient, new in zip(gradients, reversed(pulled))
                 ),
             ), None
 
@@ -255,7 +255,9 @@ def strip_means(
             (*arguments[0].shape[:rows_axis], shapes[0][-1], len(maps)),
             arguments[0].dtype,
         )
-        gradients = tuple(jnp.zeros_like(arguments[index]) for index in wanted)
+        # The last image first, or XLA's CPU backend would not make both gradients where
+        # they are returned, but one of them elsewhere, as large as an image.
+        gradients = tuple(jnp.zeros_like(arguments[i]) for i in reversed(wanted))
         (sums, gradients), _ = jax.lax.scan(add_tile, (sums, gradients), steps)
         means = [
             weight * over_count(sums[..., level], count)
@@ -263,7 +265,7 @@ def strip_means(
         ]
         return jax.tree.map(
             lambda a: a.reshape(*batch, *a.shape[rows_axis:]),
-            (functools.reduce(operator.add, means), gradients),
+            (functools.reduce(operator.add, means), gradients[::-1]),
         )
 
     return means_with_gradients(

@@ -183,3 +183,12 @@ def test_equal_images_have_a_mean_of_exactly_one(strip_bytes, monkeypatch):
 def test_equal_channels_have_a_mean_of_exactly_one(channels):
     image = jax.random.uniform(jax.random.key(0), (2, 16, 16, channels))
     assert ssim(image, image, data_range=1.0).tolist() == [1.0, 1.0]
+
+
+def test_gradients_of_both_images_are_made_where_they_are_returned(monkeypatch):
+    monkeypatch.setattr(strips, "_STRIP_BYTES", 1)
+    image = jax.ShapeDtypeStruct((3000, 64, 1), jnp.float32)
+    gradients = jax.grad(functools.partial(ssim, data_range=1.0), (0, 1))
+    memory = jax.jit(gradients).lower(image, image).compile().memory_analysis()
+    assert memory.output_size_in_bytes > 2 * 3000 * 64 * 4
+    assert memory.temp_size_in_bytes < 3000 * 64 * 4
