@@ -255,8 +255,8 @@ def strip_means(
             (*arguments[0].shape[:rows_axis], shapes[0][-1], len(maps)),
             arguments[0].dtype,
         )
-        # The last image first, or XLA's CPU backend would not make both gradients where
-        # they are returned, but one of them elsewhere, as large as an image.
+        # The last image first, or XLA's CPU backend would make one of two gradients not
+        # where it is returned, but in further memory as large as an image.
         gradients = tuple(jnp.zeros_like(arguments[i]) for i in reversed(wanted))
         (sums, gradients), _ = jax.lax.scan(add_tile, (sums, gradients), steps)
         means = [

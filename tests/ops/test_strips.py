@@ -179,9 +179,9 @@ def test_equal_images_have_a_mean_of_exactly_one(strip_bytes, monkeypatch):
     assert lw_ssim(image, image, data_range=1.0).tolist() == [2.0, 2.0]
 
 
-@pytest.mark.parametrize("channels", [3, 41])
-def test_equal_channels_have_a_mean_of_exactly_one(channels):
-    image = jax.random.uniform(jax.random.key(0), (2, 16, 16, channels))
+def test_equal_channels_have_a_mean_of_exactly_one():
+    # 41 times the rounded 1 / 41 is less than 1.
+    image = jax.random.uniform(jax.random.key(0), (2, 16, 16, 41))
     assert ssim(image, image, data_range=1.0).tolist() == [1.0, 1.0]
 
 
