@@ -7,7 +7,7 @@ and made again for the gradient: all at once would need c_in times the memory.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +16,17 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ssimjax.ops.moments import Moments, at_least_float32
+from ssimjax.ops.partial_derivatives import Compare, by_partial_derivatives
 from ssimjax.ops.patches import Padding, check_patches, patch_mean_and_variance
 from ssimjax.ops.strips import images_at_a_time
-from ssimjax.ops.unfolding import shifts, unfold
+from ssimjax.ops.unfolding import patches_in_rows, unfold
 
-_Compare = Callable[[Moments], Float[Array, "..."]]
 # Of one map; the gradient of one channel needs about ten.
 _TILE_BYTES = 2**20
 
 
 def mean_over_single_channels(
-    compare: _Compare,
+    compare: Compare,
     x: Float[ArrayLike, "b h w c_in"],
     filters: Float[ArrayLike, "kh kw c_in c_out"],
     *,
@@ -60,7 +60,7 @@ def mean_over_single_channels(
         (*x.shape[:3], 1), (*kernel, 1, c_out), strides, padding
     )
     elements = math.prod(kernel)
-    compare = _by_partial_derivatives(compare)
+    compare = by_partial_derivatives(compare)
 
     def statistics(x: Array) -> tuple[Array, Array]:
         return patch_mean_and_variance(
@@ -122,15 +122,20 @@ def _correlated(
 ) -> Float[Array, "patches c_out"]:
     """`correlate` of one channel as a product with a matrix of a patch per row.
 
-    Its derivatives are products with a patch per column, which are transposed by adding
-    up whole maps. For the value, XLA's CPU backend takes up to three times as long with
-    those; and that of jax 0.10 convolves one channel on one core.
+    The derivative in x is a product with a patch per column, which is transposed by
+    adding up whole maps. For all else XLA's CPU backend takes longer with those, up to
+    three times for the value; and that of jax 0.10 convolves one channel on one core.
     """
+    return _by_rows(x, taps, strides, precision)
+
+
+def _by_rows(
+    x: Array, taps: Array, strides: tuple[int, int], precision: jax.lax.PrecisionLike
+) -> Array:
     *kernel, c_out = taps.shape
-    rows = jnp.stack(shifts(x, size=kernel[1], stride=strides[1], axis=2), -1)
-    patches = shifts(rows, size=kernel[0], stride=strides[0], axis=1)
+    patches = patches_in_rows(x[..., None], (kernel[0], kernel[1]), strides=strides)
     return jnp.dot(
-        jnp.concatenate(patches, -1).reshape(-1, math.prod(kernel)),
+        patches.reshape(-1, math.prod(kernel)),
         taps.reshape(-1, c_out),
         precision=precision,
     )
@@ -152,53 +157,5 @@ def _correlated_jvp(strides, precision, primals, tangents):
     if not isinstance(x_dot, SymbolicZero):
         tangent += by_columns(x_dot, taps)
     if not isinstance(taps_dot, SymbolicZero):
-        tangent += by_columns(x, taps_dot)
+        tangent += _by_rows(x, taps_dot, strides, precision)
     return value, tangent
-
-
-def _by_partial_derivatives(compare: _Compare) -> _Compare:
-    """`compare` whose gradient takes few passes over maps.
-
-    The derivative is a sum of partial derivatives times tangents. Those of patches and
-    of filters are spread by products with ones, and so the gradient sums by products;
-    XLA's sums over maps are several times slower. Each partial derivative is computed
-    from the moments again, in one pass, for what they share would be maps as well.
-    """
-
-    @jax.custom_jvp
-    def function(moments: Moments) -> Array:
-        return compare(moments)
-
-    @functools.partial(function.defjvp, symbolic_zeros=True)
-    def _(primals: tuple[Moments], tangents: tuple[Moments]):
-        (moments,), (changes,) = primals, tangents
-        shape = moments.cov_xy.shape
-
-        @functools.partial(jax.checkpoint, static_argnums=2)
-        def term(moments: Moments, change: Array, name: str) -> Array:
-            def of_one(value: Array) -> Array:
-                return compare(moments._replace(**{name: value}))
-
-            full = jnp.broadcast_to(getattr(moments, name), shape)
-            value, pull = jax.vjp(of_one, full)
-            return pull(jnp.ones_like(value))[0] * _spread(change, shape)
-
-        value = compare(moments)
-        total = jnp.zeros_like(value)
-        for name, change in changes._asdict().items():
-            if change is not None and not isinstance(change, SymbolicZero):
-                total += term(moments, change, name)
-        return value, total
-
-    return function
-
-
-def _spread(field: Array, shape: tuple[int, ...]) -> Array:
-    """Broadcasts a column or a row to a matrix."""
-    if field.shape == shape:
-        return field
-    if field.shape[0] == 1:
-        pair = jnp.ones((shape[0], 1), field.dtype), field
-    else:
-        pair = field, jnp.ones((1, shape[1]), field.dtype)
-    return jnp.dot(*pair, precision=jax.lax.Precision.HIGHEST)

@@ -22,7 +22,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from ssimjax.ops.strips import images_at_a_time
-from ssimjax.ops.unfolding import fold, unfold
+from ssimjax.ops.unfolding import fold, patches_in_rows, unfold
 
 Margins = tuple[tuple[int, int], tuple[int, int]]
 Steps = tuple[int, int]
@@ -99,8 +99,16 @@ def _plain(
 
 
 def _on_all_cores(x: Array, kernel: Array, **options) -> Array:
-    """`_plain`, with rows that are cut off again where that brings it to all cores."""
-    rows = _out_shape(x.shape, kernel.shape, **options)[1]
+    """`_plain`, otherwise where that brings it to all cores.
+
+    With rows that are cut off again, or as a product.
+    """
+    out = _out_shape(x.shape, kernel.shape, **options)
+    c_in = kernel.shape[2]
+    odd = 1 < c_in < _EIGEN_CHANNELS and c_in % 2
+    if _ON_ONE_CORE and odd and _unfolds(out, kernel.shape):
+        return _by_product(x, kernel, **options)
+    rows = out[1]
     more = x.shape[1] - rows + 1
     suits = kernel.shape[2] >= _EIGEN_CHANNELS and kernel.shape[3] >= _EIGEN_FILTERS
     # Filters of one tap are products of matrices anyway.
@@ -110,6 +118,34 @@ def _on_all_cores(x: Array, kernel: Array, **options) -> Array:
     (top, bottom), across = options["padding"]
     options["padding"] = ((top, bottom + more), across)
     return _plain(x, kernel, **options)[:, :rows]
+
+
+def _by_product(
+    x: Array,
+    kernel: Array,
+    *,
+    padding: Margins,
+    strides: Steps,
+    precision: jax.lax.PrecisionLike,
+) -> Array:
+    """`_plain` as a product of patches and filters."""
+    kh, kw, _, c_out = kernel.shape
+    taps = kernel.reshape(-1, c_out)
+
+    def part(x: Array) -> Array:
+        patches = patches_in_rows(
+            jnp.pad(x, ((0, 0), *padding, (0, 0))), (kh, kw), strides=strides
+        )
+        sums = jnp.dot(patches.reshape(-1, len(taps)), taps, precision=precision)
+        return sums.reshape(*patches.shape[:-1], c_out)
+
+    out = _out_shape(
+        x.shape, kernel.shape, padding=padding, strides=strides, precision=precision
+    )
+    images = _at_a_time(out, kernel.shape)
+    if images == len(x):
+        return part(x)
+    return jax.lax.map(part, x.reshape(-1, images, *x.shape[1:])).reshape(out)
 
 
 def _in_x(

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ssimjax.ops.channel_patches import mean_over_single_channels
+from ssimjax.ops.partial_derivatives import over_patches
 from ssimjax.ops.patches import Padding, patch_moments
 from ssimjax.ops.similarity import StructureForm, similarity
 
@@ -93,4 +94,4 @@ def ssim_conv(
     gray = x.ndim == 4 and x.shape[-1] == 1 and jax.default_backend() == "cpu"
     if patches == "per_channel" or gray:
         return mean_over_single_channels(compare, x, filters, **options)
-    return compare(patch_moments(x, filters, **options))
+    return over_patches(compare, patch_moments(x, filters, **options))

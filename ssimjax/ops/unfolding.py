@@ -39,6 +39,34 @@ def unfold(
     return _unfold.bind(x, kernel=kernel, strides=strides)
 
 
+def patches_in_rows(
+    x: Float[Array, "*maps h w c"], kernel: Pair, *, strides: Pair = (1, 1)
+) -> Float[Array, "*maps out_h out_w elements"]:
+    """The patches that a sliding kernel sees, one per row of a matrix.
+
+        out[..., i, j, (u, v, c)] = x[..., s_h i + u, s_w j + v, c]
+
+    For products that are convolutions. Elements of a patch lie side by side, where
+    those of `unfold` lie apart, which is faster to make gradients of.
+
+    Args:
+      x: maps.
+      kernel: height and width of the kernel.
+      strides: s_h and s_w, steps of the kernel.
+
+    Returns:
+      Patches of height · width · c elements.
+
+    Example:
+      >>> x = jnp.arange(12.0).reshape(3, 4, 1)
+      >>> patches_in_rows(x, (2, 2))[0, 1].tolist()
+      [1.0, 2.0, 5.0, 6.0]
+    """
+    rows = jnp.concatenate(shifts(x, size=kernel[1], stride=strides[1], axis=-2), -1)
+    patches = shifts(rows, size=kernel[0], stride=strides[0], axis=-3)
+    return jnp.concatenate(patches, -1)
+
+
 def fold(
     views: Float[Array, "kh kw *maps out_h out_w"],
     *,

@@ -59,6 +59,8 @@ def derivatives(function, x, kernel):
         (MORE, PADDINGS[3], (2, 3), {"_MOST_PATCH_BYTES": 0}),
         (MANY, PADDINGS[2], (1, 1), {"_ON_ONE_CORE": True}),
         (MANY, ((1, 1), (1, 1)), (1, 1), {"_ON_ONE_CORE": True}),
+        (FEW, PADDINGS[3], (1, 1), {"_ON_ONE_CORE": True}),
+        (FEW, PADDINGS[2], (2, 1), {"_ON_ONE_CORE": True, "_PATCH_BYTES": 18_000}),
     ],
 )
 def test_is_the_plain_convolution(
@@ -114,6 +116,7 @@ def test_vmap(devices, axes, strides, float64, monkeypatch):
 def test_gradients_are_products_or_plain_convolutions(shapes, strides, monkeypatch):
     """XLA's CPU backend is fast with this order of axes, and pixels without gaps."""
     monkeypatch.setattr(jax, "device_count", lambda: 1)
+    monkeypatch.setattr(convolution, "_ON_ONE_CORE", False)
     x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays(shapes))
 
     def descend(_, carry):
@@ -166,3 +169,26 @@ def test_more_rows_bring_a_convolution_to_all_cores(
     ).lower(x, kernel)
     more = one_core and shapes is MANY and padding == 1
     assert ("stablehlo.slice" in text.as_text()) == more
+
+
+@pytest.mark.parametrize(
+    ("one_core", "devices", "channels", "product"),
+    [
+        (True, 1, 3, True),
+        (True, 1, 7, True),
+        (False, 1, 3, False),
+        (True, 2, 3, False),
+        (True, 1, 1, False),
+        (True, 1, 4, False),
+        (True, 1, 9, False),
+    ],
+)
+def test_odd_channels_are_convolved_by_a_product(
+    one_core, devices, channels, product, monkeypatch
+):
+    monkeypatch.setattr(convolution, "_ON_ONE_CORE", one_core)
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    x, kernel = jnp.ones((2, 9, 8, channels)), jnp.ones((5, 3, channels, 32))
+    text = jax.jit(functools.partial(correlate, padding=PADDINGS[0])).lower(x, kernel)
+    assert ("stablehlo.dot_general" in text.as_text()) == product
+    assert ("stablehlo.convolution" in text.as_text()) != product
