@@ -1,8 +1,8 @@
-"""Overlapping pooling as strided slices.
+"""Overlapping pooling as a reduction of shifted maps.
 
 XLA lowers the gradient of a window reduction to a scatter that runs on one CPU core:
-at 32 x 32 x 32 x 32 the gradient of a 3 x 3 maximum took 8.2 ms that way and 1.0 ms
-this way, in a training step of 30 ms.
+at 32 x 32 x 32 x 32 the gradient of a 3 x 3 maximum took 8.2 ms that way and 0.7 ms
+this way, in a training step of 11 ms.
 """
 
 from collections.abc import Callable
@@ -73,13 +73,24 @@ def _reduce(
 ) -> Float[Array, "b out_h out_w c"]:
     for axis in (1, 2):
         outputs = -(-x.shape[axis] // stride)
-        reach = (outputs - 1) * stride + 1
-        margin = [(0, 0)] * 4
-        margin[axis] = (0, max(0, reach - 1 + size - x.shape[axis]))
-        x = jnp.pad(x, margin, constant_values=neutral)
-        total = jax.lax.slice_in_dim(x, 0, reach, stride, axis)
-        for start in range(1, size):
-            step = jax.lax.slice_in_dim(x, start, start + reach, stride, axis)
-            total = combine(total, step)
+        x = _with_border(x, axis, outputs * stride - x.shape[axis], neutral)
+        shape = x.shape
+        blocks = x.reshape(*shape[:axis], outputs, stride, *shape[axis + 1 :])
+        # Pixels of the same place in every block. The gradient of this is a
+        # concatenation; that of strided slices a sum of maps with gaps between pixels.
+        places = jax.lax.split(blocks, (1,) * stride, axis=axis + 1)
+        total = None
+        for tap in range(size):
+            later = min(tap // stride, outputs)
+            pixels = jax.lax.squeeze(places[tap % stride], (axis + 1,))
+            pixels = jax.lax.slice_in_dim(pixels, later, outputs, axis=axis)
+            pixels = _with_border(pixels, axis, later, neutral)
+            total = pixels if total is None else combine(total, pixels)
         x = total
     return x
+
+
+def _with_border(x: Array, axis: int, pixels: int, value: float) -> Array:
+    margins = [(0, 0)] * x.ndim
+    margins[axis] = (0, pixels)
+    return jnp.pad(x, margins, constant_values=value)
