@@ -90,4 +90,5 @@ def main(subject: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, choices=(*_SUBJECTS, "all"))
+    # In a user's own program nothing keeps memory either.
+    command_line.run(main, choices=(*_SUBJECTS, "all"), keep_memory=False)

@@ -1,6 +1,7 @@
 """The commands as a user runs them: in a process of their own."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -198,3 +199,29 @@ def test_reproduce_asks_for_what_it_knows():
     assert "the first argument must be one of ['abobakr2018', " in failed.stderr
     failed = run("reproduce", "abobakr2018", "fig99")
     assert "tables must be of table1, fig6" in failed.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told")
+@pytest.mark.parametrize("kept", [True, False])
+def test_memory_that_was_given_back_is_kept(kept):
+    """A block of 80 MB has 20,000 pages, whose first touch the system counts."""
+    code = (
+        "import resource, numpy as np\n"
+        "from experiments import command_line\n"
+        f"{kept} and command_line._keep_memory()\n"
+        "np.ones(20_000_000, np.float32)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "np.ones(20_000_000, np.float32)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    # Pages of 4 KiB: numpy asks for larger ones unless told otherwise.
+    environment = os.environ | {"NUMPY_MADVISE_HUGEPAGE": "0"}
+    printed = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=environment,
+    ).stdout
+    assert (int(printed) < 1000) == kept
