@@ -39,6 +39,9 @@ _HALOS = 6
 _FEWEST = 3
 # As many small images as are worth the start of a loop.
 _GROUP_BYTES = 2**20
+# XLA gives loops over more than about this to several cores, and wakes them for each:
+# twice as much takes longer on two cores than one half after the other on one.
+_ONE_CORE_BYTES = 3 * 2**14
 
 _Images = tuple[Float[Array, "..."], Float[Array, "..."]]
 
@@ -81,10 +84,13 @@ def tiling(
     axis = x.ndim - 1 - spatial_axes
     images, height = math.prod(x.shape[:axis]), x.shape[axis]
     image_bytes = math.prod(x.shape[axis:]) * x.dtype.itemsize
-    images = images_at_a_time(images, image_bytes, _GROUP_BYTES)
+    group_bytes, strip_bytes, fewest = _GROUP_BYTES, _STRIP_BYTES, _FEWEST
+    if images * image_bytes <= 2 * _ONE_CORE_BYTES and jax.device_count() == 1:
+        group_bytes, strip_bytes, fewest = _ONE_CORE_BYTES, _ONE_CORE_BYTES, 1
+    images = images_at_a_time(images, image_bytes, group_bytes)
     row_bytes = max(1, images * image_bytes // height)
-    rows = max(_STRIP_BYTES // row_bytes, _HALOS * halo, 1)
-    return Tiling(images, rows if height >= _FEWEST * rows + 2 * halo else height)
+    rows = max(strip_bytes // row_bytes, _HALOS * halo, 1)
+    return Tiling(images, rows if height >= fewest * rows + 2 * halo else height)
 
 
 def images_at_a_time(count: int, image_bytes: int, group_bytes: int) -> int:

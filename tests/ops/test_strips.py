@@ -81,6 +81,7 @@ def test_strips_are_the_whole(name, strip_bytes, float64, monkeypatch):
     jax.clear_caches()
     monkeypatch.setattr(strips, "_STRIP_BYTES", strip_bytes)
     monkeypatch.setattr(strips, "_GROUP_BYTES", strip_bytes)
+    monkeypatch.setattr(strips, "_ONE_CORE_BYTES", 0)
     monkeypatch.setattr(strips, "_HALOS", 1)
     monkeypatch.setattr(jax, "device_count", lambda: 1)
     counts = []
@@ -139,6 +140,12 @@ def test_large_images_go_in_strips_and_need_little_memory():
         (1, (2, 3, 2048, 64, 3), 1, 341),
         (1, (7, 256, 256, 3), 1, 256),
         (8, (128, 64, 64, 3), 128, 64),
+        (1, (2, 64, 64, 3), 1, 64),
+        (1, (8, 32, 32, 3), 4, 32),
+        (1, (4, 64, 64, 3), 4, 64),
+        (8, (2, 64, 64, 3), 2, 64),
+        (1, (1, 128, 128, 1), 1, 96),
+        (8, (1, 128, 128, 1), 1, 128),
     ],
 )
 def test_images_go_in_groups_where_no_device_shares_them(
