@@ -5,6 +5,7 @@ at 32 x 32 x 32 x 32 the gradient of a 3 x 3 maximum took 8.2 ms that way and 0.
 this way, in a training step of 11 ms.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -79,14 +80,13 @@ def _reduce(
         # Pixels of the same place in every block. The gradient of this is a
         # concatenation; that of strided slices a sum of maps with gaps between pixels.
         places = jax.lax.split(blocks, (1,) * stride, axis=axis + 1)
-        total = None
+        taps = []
         for tap in range(size):
             later = min(tap // stride, outputs)
             pixels = jax.lax.squeeze(places[tap % stride], (axis + 1,))
             pixels = jax.lax.slice_in_dim(pixels, later, outputs, axis=axis)
-            pixels = _with_border(pixels, axis, later, neutral)
-            total = pixels if total is None else combine(total, pixels)
-        x = total
+            taps.append(_with_border(pixels, axis, later, neutral))
+        x = functools.reduce(combine, taps)
     return x
 
 

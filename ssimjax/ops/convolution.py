@@ -4,15 +4,15 @@ JAX writes the gradients of a convolution as convolutions with axes in another o
 filters as large as the maps, and zeros between the pixels of a strided one. XLA's CPU
 backend is slow with all three: 128 maps of 16x16x64 under 3x3 filters took 190 ms with
 the gradient in 64 filters instead of 30 (two cores, jax 0.10), and 100 maps of 16x16x32
-in a loop 1.8 s. Here the gradient in the filters is a product of matrices, of patches
-and cotangents; that in the maps is a plain convolution, of all pixels of a block at
-once where there are strides.
+in a loop 1.8 s. Here the gradient in the filters is a product of matrices, of the maps
+and the cotangents, and patches of whichever has fewer channels; that in the maps is a
+plain convolution, of all pixels of a block at once where there are strides. With three
+channels or filters, as at both ends of a network, a convolution is a product as well.
 
 Elsewhere convolutions are those of `jax.lax`.
 """
 
 import functools
-import math
 from collections.abc import Sequence
 
 import jax
@@ -21,19 +21,20 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
-from ssimjax.ops.strips import images_at_a_time
-from ssimjax.ops.unfolding import fold, patches_in_rows, unfold
+from ssimjax.ops.convolution_products import (
+    Margins,
+    Steps,
+    patches_times_filters,
+    patches_times_maps,
+    pixels_times_filters,
+    unfolds,
+)
 
-Margins = tuple[tuple[int, int], tuple[int, int]]
-Steps = tuple[int, int]
 _ORDER = ("NHWC", "HWIO", "NHWC")
 _ONE = (1, 1)
-# Of unfolded maps, which are written and read once.
-_PATCH_BYTES = 2**22
-# Maps of which a single one has more patches than this are not unfolded.
-_MOST_PATCH_BYTES = 2**27
-# A gradient in maps of no more channels is made by products, too.
-_FEW_CHANNELS = 4
+# A gradient in maps of no more channels is made by products, too, and so is the result
+# of no more filters.
+_FEW_CHANNELS, _FEW_FILTERS = 4, 3
 # Before jax 0.11, XLA gives convolutions of float32 to YNNPACK, which takes one core,
 # but none whose result has more rows than the maps. Those go to Eigen, which takes all
 # cores, and is as fast if there are so many channels and filters.
@@ -98,54 +99,29 @@ def _plain(
     )
 
 
-def _on_all_cores(x: Array, kernel: Array, **options) -> Array:
-    """`_plain`, otherwise where that brings it to all cores.
-
-    With rows that are cut off again, or as a product.
-    """
+def _on_cpu(x: Array, kernel: Array, **options) -> Array:
+    """`_plain`, or what computes the same faster."""
     out = _out_shape(x.shape, kernel.shape, **options)
-    c_in = kernel.shape[2]
-    odd = 1 < c_in < _EIGEN_CHANNELS and c_in % 2
-    if _ON_ONE_CORE and odd and _unfolds(out, kernel.shape):
-        return _by_product(x, kernel, **options)
+    *size, c_in, c_out = kernel.shape
+    # Filters of one tap are products of matrices anyway.
+    one_step = options["strides"] == _ONE and tuple(size) != _ONE
+    turned = _turned(kernel)
+    if c_out <= _FEW_FILTERS and one_step and unfolds(x.shape, turned.shape):
+        options["padding"] = _turned_margins(kernel.shape, options["padding"])
+        return pixels_times_filters(x, turned, sides=(out[1], out[2]), **options)
+    if not _ON_ONE_CORE:
+        return _plain(x, kernel, **options)
+    if 1 < c_in < _EIGEN_CHANNELS and c_in % 2 and unfolds(out, kernel.shape):
+        return patches_times_filters(x, kernel, out=out, **options)
     rows = out[1]
     more = x.shape[1] - rows + 1
-    suits = kernel.shape[2] >= _EIGEN_CHANNELS and kernel.shape[3] >= _EIGEN_FILTERS
-    # Filters of one tap are products of matrices anyway.
-    suits = suits and options["strides"] == _ONE and kernel.shape[:2] != _ONE
-    if not _ON_ONE_CORE or not suits or not 0 < more <= rows // 7:
+    suits = c_in >= _EIGEN_CHANNELS and c_out >= _EIGEN_FILTERS
+    if not suits or not one_step or not 0 < more <= rows // 7:
         return _plain(x, kernel, **options)
+    # With rows that are cut off again.
     (top, bottom), across = options["padding"]
     options["padding"] = ((top, bottom + more), across)
     return _plain(x, kernel, **options)[:, :rows]
-
-
-def _by_product(
-    x: Array,
-    kernel: Array,
-    *,
-    padding: Margins,
-    strides: Steps,
-    precision: jax.lax.PrecisionLike,
-) -> Array:
-    """`_plain` as a product of patches and filters."""
-    kh, kw, _, c_out = kernel.shape
-    taps = kernel.reshape(-1, c_out)
-
-    def part(x: Array) -> Array:
-        patches = patches_in_rows(
-            jnp.pad(x, ((0, 0), *padding, (0, 0))), (kh, kw), strides=strides
-        )
-        sums = jnp.dot(patches.reshape(-1, len(taps)), taps, precision=precision)
-        return sums.reshape(*patches.shape[:-1], c_out)
-
-    out = _out_shape(
-        x.shape, kernel.shape, padding=padding, strides=strides, precision=precision
-    )
-    images = _at_a_time(out, kernel.shape)
-    if images == len(x):
-        return part(x)
-    return jax.lax.map(part, x.reshape(-1, images, *x.shape[1:])).reshape(out)
 
 
 def _in_x(
@@ -159,55 +135,24 @@ def _in_x(
 ) -> Array:
     """The maps' gradient: the cotangent under the filters turned around."""
     sides = x.aval.shape[1:3]
-    if kernel.shape[2] <= _FEW_CHANNELS and _unfolds(cotangent.shape, kernel.shape):
-        return _in_few_channels(cotangent, kernel, sides, padding, strides, precision)
+    if kernel.shape[2] <= _FEW_CHANNELS and unfolds(cotangent.shape, kernel.shape):
+        return pixels_times_filters(
+            cotangent,
+            kernel,
+            sides=sides,
+            padding=padding,
+            strides=strides,
+            precision=precision,
+        )
     if strides != _ONE:
         return _in_blocks(cotangent, kernel, sides, padding, strides, precision)
-    margins = tuple(
-        (size - 1 - low, size - 1 - high)
-        for size, (low, high) in zip(kernel.shape, padding)
-    )
     return _correlate.bind(
         cotangent,
         _turned(kernel),
-        padding=margins,
+        padding=_turned_margins(kernel.shape, padding),
         strides=_ONE,
         precision=precision,
     )
-
-
-def _in_few_channels(
-    cotangent: Array,
-    kernel: Array,
-    sides: tuple[int, int],
-    padding: Margins,
-    strides: Steps,
-    precision: jax.lax.PrecisionLike,
-) -> Array:
-    """`_in_x` by products that are patches of the gradient, added up where they lie."""
-    count, *out, c_out = cotangent.shape
-    *size, c_in, _ = kernel.shape
-    height, width = (side + low + high for side, (low, high) in zip(sides, padding))
-
-    def part(cotangent: Array) -> Array:
-        products = jax.lax.dot_general(
-            kernel.reshape(-1, c_out),
-            cotangent.reshape(-1, c_out),
-            (((1,), (1,)), ((), ())),
-            precision,
-        )
-        views = products.reshape(*size, c_in, -1, *out)
-        return fold(views, sides=(height, width), strides=strides)
-
-    images = _at_a_time(cotangent.shape, kernel.shape)
-    if images == count:
-        gradient = part(cotangent)
-    else:
-        groups = jax.lax.map(part, cotangent.reshape(-1, images, *out, c_out))
-        gradient = groups.swapaxes(0, 1).reshape(c_in, count, height, width)
-    cut = [(0, 0, 0)] * 2 + [(-low, -high, 0) for low, high in padding]
-    gradient = jax.lax.pad(gradient, jnp.zeros((), gradient.dtype), cut)
-    return gradient.transpose(1, 2, 3, 0)
 
 
 def _in_blocks(
@@ -256,6 +201,13 @@ def _turned(kernel: Array) -> Array:
     return jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
 
 
+def _turned_margins(kernel: tuple[int, ...], padding: Margins) -> Margins:
+    """Padding under the filters turned around that undoes that of the filters."""
+    (top, bottom), (left, right) = padding
+    height, width = kernel[0] - 1, kernel[1] - 1
+    return (height - top, height - bottom), (width - left, width - right)
+
+
 def _in_kernel(
     cotangent: Array,
     x: Array,
@@ -266,30 +218,16 @@ def _in_kernel(
     precision: jax.lax.PrecisionLike,
 ) -> Array:
     """The filters' gradient: all patches times the cotangent."""
-    kh, kw, c_in, c_out = kernel.aval.shape
-    if not _unfolds(cotangent.shape, kernel.aval.shape):
-        return _in_kernel_plain(cotangent, x, (kh, kw), padding, strides, precision)
-    count, *out, _ = cotangent.shape
-    margins = [(0, 0, 0)] * 2 + [(low, high, 0) for low, high in padding]
-
-    def part(x: Array, cotangent: Array) -> Array:
-        maps = jax.lax.pad(x.transpose(3, 0, 1, 2), jnp.zeros((), x.dtype), margins)
-        patches = unfold(maps, (kh, kw), strides=strides)
-        patches = patches.reshape(kh * kw * c_in, -1)
-        return jnp.matmul(patches, cotangent.reshape(-1, c_out), precision=precision)
-
-    def add(total: Array, group: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + part(*group), None
-
-    images = _at_a_time(cotangent.shape, kernel.aval.shape)
-    if images == count:
-        return part(x, cotangent).reshape(kh, kw, c_in, c_out)
-    groups = (
-        x.reshape(-1, images, *x.shape[1:]),
-        cotangent.reshape(-1, images, *out, c_out),
-    )
-    zero = jnp.zeros((kh * kw * c_in, c_out), x.dtype)
-    return jax.lax.scan(add, zero, groups)[0].reshape(kh, kw, c_in, c_out)
+    kh, kw, c_in, c_out = shape = kernel.aval.shape
+    options = {"size": (kh, kw), "strides": strides, "precision": precision}
+    turned = kh, kw, c_out, c_in
+    if c_out < c_in and strides == _ONE and unfolds(x.shape, turned):
+        # Patches of the cotangents times the maps are the same, and fewer.
+        margins = _turned_margins(shape, padding)
+        return _turned(patches_times_maps(cotangent, x, padding=margins, **options))
+    if unfolds(cotangent.shape, shape):
+        return patches_times_maps(x, cotangent, padding=padding, **options)
+    return _in_kernel_plain(cotangent, x, (kh, kw), padding, strides, precision)
 
 
 def _in_kernel_plain(
@@ -321,19 +259,6 @@ def _in_kernel_plain(
         precision=precision,
     )
     return jnp.transpose(sums, (1, 2, 0, 3))
-
-
-def _patch_bytes(out: tuple[int, ...], kernel: tuple[int, ...]) -> int:
-    """Of all patches of one image."""
-    return math.prod(out[1:3]) * math.prod(kernel[:3]) * 4
-
-
-def _unfolds(out: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
-    return jax.device_count() == 1 and _patch_bytes(out, kernel) <= _MOST_PATCH_BYTES
-
-
-def _at_a_time(out: tuple[int, ...], kernel: tuple[int, ...]) -> int:
-    return images_at_a_time(out[0], _patch_bytes(out, kernel), _PATCH_BYTES)
 
 
 def _batched(arrays, dimensions, **options):
@@ -389,6 +314,4 @@ _correlate.def_impl(
 _correlate.def_abstract_eval(_abstract)
 ad.defbilinear(_correlate, _in_x, _in_kernel)
 batching.primitive_batchers[_correlate] = _batched
-mlir.register_lowering(
-    _correlate, mlir.lower_fun(_on_all_cores, multiple_results=False)
-)
+mlir.register_lowering(_correlate, mlir.lower_fun(_on_cpu, multiple_results=False))

@@ -5,15 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssimjax.ops import convolution
+from ssimjax.ops import convolution, convolution_products
 from ssimjax.ops.convolution import correlate
 
 PADDINGS = [((2, 2), (1, 1)), ((0, 0), (0, 0)), ((4, 0), (1, 3)), ((5, 6), (0, 2))]
 STRIDES = [(1, 1), (2, 2), (1, 3), (4, 2)]
 # Of maps and filters: few channels, more of them, and enough for all cores.
 FEW = (4, 9, 8, 3), (5, 3, 3, 6)
-MORE = (6, 7, 8, 5), (3, 3, 5, 2)
+MORE = (6, 7, 8, 5), (3, 3, 5, 4)
 MANY = (2, 9, 8, 8), (3, 3, 8, 16)
+FEW_FILTERS = (4, 9, 8, 5), (5, 3, 5, 3)
 ONE_TAP = (2, 9, 8, 8), (1, 1, 8, 16)
 
 
@@ -59,6 +60,10 @@ def derivatives(function, x, kernel):
         (MORE, PADDINGS[3], (2, 3), {"_MOST_PATCH_BYTES": 0}),
         (MANY, PADDINGS[2], (1, 1), {"_ON_ONE_CORE": True}),
         (MANY, ((1, 1), (1, 1)), (1, 1), {"_ON_ONE_CORE": True}),
+        *((FEW_FILTERS, padding, (1, 1), {}) for padding in PADDINGS),
+        (FEW_FILTERS, PADDINGS[2], (2, 1), {}),
+        (FEW_FILTERS, PADDINGS[2], (1, 1), {"_PATCH_BYTES": 26_000}),  # two images
+        (FEW_FILTERS, PADDINGS[2], (1, 1), {"_MOST_PATCH_BYTES": 0}),
         (FEW, PADDINGS[3], (1, 1), {"_ON_ONE_CORE": True}),
         (FEW, PADDINGS[2], (2, 1), {"_ON_ONE_CORE": True, "_PATCH_BYTES": 18_000}),
     ],
@@ -68,7 +73,8 @@ def test_is_the_plain_convolution(
 ):
     monkeypatch.setattr(jax, "device_count", lambda: 1)
     for name, value in limits.items():
-        monkeypatch.setattr(convolution, name, value)
+        module = convolution_products if "PATCH" in name else convolution
+        monkeypatch.setattr(module, name, value)
     x, kernel = arrays(shapes)
     values, targets = (
         jax.jit(
@@ -140,7 +146,7 @@ def test_gradients_are_products_or_plain_convolutions(shapes, strides, monkeypat
 def test_a_batch_is_divided_on_one_device(devices, products, monkeypatch):
     """Several devices share it, and would have to send it around."""
     monkeypatch.setattr(jax, "device_count", lambda: devices)
-    monkeypatch.setattr(convolution, "_PATCH_BYTES", 1)
+    monkeypatch.setattr(convolution_products, "_PATCH_BYTES", 1)
     gradient = jax.grad(lambda k, x: correlate(x, k, padding=PADDINGS[1]).sum())
     x, kernel = (jnp.asarray(a, jnp.float32) for a in arrays(MORE))
     text = jax.jit(gradient).lower(kernel, x).as_text()
@@ -192,3 +198,34 @@ def test_odd_channels_are_convolved_by_a_product(
     text = jax.jit(functools.partial(correlate, padding=PADDINGS[0])).lower(x, kernel)
     assert ("stablehlo.dot_general" in text.as_text()) == product
     assert ("stablehlo.convolution" in text.as_text()) != product
+
+
+@pytest.mark.parametrize(
+    ("devices", "filters", "size", "strides", "product"),
+    [
+        (1, 3, (5, 3), (1, 1), True),
+        (1, 4, (5, 3), (1, 1), False),
+        (1, 3, (1, 1), (1, 1), False),
+        (1, 3, (5, 3), (2, 1), False),
+        (2, 3, (5, 3), (1, 1), False),
+    ],
+)
+def test_few_filters_are_a_product(
+    devices, filters, size, strides, product, monkeypatch
+):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    x, kernel = jnp.ones((2, 9, 8, 16)), jnp.ones((*size, 16, filters))
+    text = jax.jit(
+        functools.partial(correlate, padding=PADDINGS[1], strides=strides)
+    ).lower(x, kernel)
+    assert ("stablehlo.dot_general" in text.as_text()) == product
+    assert ("stablehlo.convolution" in text.as_text()) != product
+
+
+def test_fewer_filters_than_channels_need_no_patches_of_the_maps(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    monkeypatch.setattr(convolution_products, "_PATCH_BYTES", 2**40)
+    x, kernel = jnp.ones((4, 32, 32, 32)), jnp.ones((5, 5, 32, 2))
+    gradient = jax.grad(lambda k: (correlate(x, k, padding=((2, 2),) * 2) ** 2).sum())
+    memory = jax.jit(gradient).lower(kernel).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 25 * x.nbytes / 4
