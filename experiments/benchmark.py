@@ -3,6 +3,7 @@
     python -m experiments.benchmark layer
 
 `layer`: the SSIM layer beside convolution + bias + ReLU of the same shape.
+`convolution`: that of the models here, and its gradients, beside JAX's.
 `ssim`, `ms_ssim`: value and gradients beside the libraries that are installed.
 `losses`: every loss with its gradient, beside SSIM.
 `scaling`: SSIM of all sizes, and how far each is from the trend.
@@ -35,6 +36,7 @@ from ssimjax.tables import markdown_table
 # How many timings the medians are of, unless told otherwise.
 _SUBJECTS = {
     "layer": 50,
+    "convolution": 25,
     "ssim": 7,
     "ms_ssim": 7,
     "losses": 15,
