@@ -1,13 +1,14 @@
 """The convolution of the models here, and its gradients, beside JAX's."""
 
-import functools
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 import jax
+from jaxtyping import Array, Float
 
 from experiments.benchmarks.timing import Report, medians
-from ssimjax.ops.convolution import correlate
+from ssimjax.nn.convolution import convolve
 
 # (batch, side, channels in, filters, kernel): first layers, inner ones and last ones.
 _SHAPES = (
@@ -20,6 +21,39 @@ _SHAPES = (
 )
 
 
+def plain(
+    x: Float[Array, "b h w c_in"], filters: Float[Array, "kh kw c_in c_out"]
+) -> Float[Array, "b h w c_out"]:
+    """JAX's convolution."""
+    return jax.lax.conv_general_dilated(
+        x,
+        filters,
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+
+
+def ours(
+    x: Float[Array, "b h w c_in"], filters: Float[Array, "kh kw c_in c_out"]
+) -> Float[Array, "b h w c_out"]:
+    """That of the models here."""
+    return convolve(x, filters, (1, 1), "SAME", precision=jax.lax.Precision.HIGHEST)
+
+
+def inputs(
+    batch: int, side: int, c_in: int, c_out: int, kernel: int
+) -> tuple[Array, Array, Array]:
+    """Maps, filters and a cotangent of the result."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    return (
+        jax.random.uniform(keys[0], (batch, side, side, c_in)),
+        jax.random.normal(keys[1], (kernel, kernel, c_in, c_out)),
+        jax.random.normal(keys[2], (batch, side, side, c_out)),
+    )
+
+
 def measure(*, repeats: int) -> Report:
     """The value, the gradient in the maps, and that in the filters.
 
@@ -29,22 +63,8 @@ def measure(*, repeats: int) -> Report:
     Returns:
       A row per shape: milliseconds, and how many times as long JAX's takes.
     """
-    highest = jax.lax.Precision.HIGHEST
 
-    def jaxs(x, filters, margins):
-        return jax.lax.conv_general_dilated(
-            x,
-            filters,
-            (1, 1),
-            margins,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=highest,
-        )
-
-    def ours(x, filters, margins):
-        return correlate(x, filters, padding=margins, precision=highest)
-
-    def parts(convolve) -> dict[str, Any]:
+    def parts(convolve: Callable[[Array, Array], Array]) -> dict[str, Any]:
         def in_maps(x, filters, cotangent):
             return jax.vjp(lambda x: convolve(x, filters), x)[1](cotangent)
 
@@ -57,23 +77,14 @@ def measure(*, repeats: int) -> Report:
             "in filters": in_filters,
         }
 
+    by_name = {"jax": parts(plain), "ours": parts(ours)}
     rows = []
     for batch, side, c_in, c_out, kernel in _SHAPES:
-        keys = jax.random.split(jax.random.key(0), 3)
-        inputs = (
-            jax.random.uniform(keys[0], (batch, side, side, c_in)),
-            jax.random.normal(keys[1], (kernel, kernel, c_in, c_out)),
-            jax.random.normal(keys[2], (batch, side, side, c_out)),
-        )
-        margins = ((kernel // 2, kernel // 2),) * 2
-        by_name = {
-            name: parts(functools.partial(f, margins=margins))
-            for name, f in (("jax", jaxs), ("ours", ours))
-        }
+        arrays = inputs(batch, side, c_in, c_out, kernel)
         milliseconds = {}
         for part in by_name["jax"]:
             rivals = {name: functions[part] for name, functions in by_name.items()}
-            seconds = medians(rivals, inputs, repeats=repeats)
+            seconds = medians(rivals, arrays, repeats=repeats)
             milliseconds[part] = {n: 1e3 * value for n, value in seconds.items()}
         shape = f"{batch}x{side}x{side}, {c_in}->{c_out}, {kernel}x{kernel}"
         rows.append({"shape": shape, "milliseconds": milliseconds})

@@ -5,8 +5,8 @@ import statistics
 import jax
 import jax.numpy as jnp
 
+from experiments.benchmarks.convolution import inputs, ours, plain
 from experiments.benchmarks.timing import Report, medians
-from ssimjax.nn.convolution import convolve
 from ssimjax.ops import ssim_conv
 
 # (batch, side, channels in, channels out, kernel)
@@ -28,22 +28,12 @@ def measure(*, repeats: int) -> Report:
       A row per shape: milliseconds of JAX's convolution and of that which the models
       here use, of the SSIM layer and of that with patches per channel, and ratios.
     """
-    highest = jax.lax.Precision.HIGHEST
 
     def convolution(x, filters, bias, _):
-        y = jax.lax.conv_general_dilated(
-            x,
-            filters,
-            (1, 1),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=highest,
-        )
-        return jax.nn.relu(y + bias)
+        return jax.nn.relu(plain(x, filters) + bias)
 
     def convolution_here(x, filters, bias, _):
-        y = convolve(x, filters, (1, 1), "SAME", precision=highest)
-        return jax.nn.relu(y + bias)
+        return jax.nn.relu(ours(x, filters) + bias)
 
     def ssim(x, filters, _bias, _):
         return ssim_conv(x, filters)
@@ -59,16 +49,11 @@ def measure(*, repeats: int) -> Report:
 
     rows = []
     for batch, side, c_in, c_out, kernel in _SHAPES:
-        keys = jax.random.split(jax.random.key(0), 3)
-        inputs = (
-            jax.random.uniform(keys[0], (batch, side, side, c_in)),
-            jax.random.normal(keys[1], (kernel, kernel, c_in, c_out)),
-            jnp.zeros((1, 1, 1, c_out)),
-            jax.random.normal(keys[2], (batch, side, side, c_out)),
-        )
+        x, filters, cotangent = inputs(batch, side, c_in, c_out, kernel)
+        arrays = x, filters, jnp.zeros((1, 1, 1, c_out)), cotangent
         forward = medians(
             {"conv": convolution, "here": convolution_here, "ssim": ssim},
-            inputs,
+            arrays,
             repeats=repeats,
         )
         gradients = medians(
@@ -78,7 +63,7 @@ def measure(*, repeats: int) -> Report:
                 "ssim": with_gradients(ssim, (0, 1)),
                 "per_channel": with_gradients(per_channel, (0, 1)),
             },
-            inputs,
+            arrays,
             repeats=repeats,
         )
         rows.append(

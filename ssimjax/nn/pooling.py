@@ -1,7 +1,7 @@
 """Overlapping pooling as a reduction of shifted maps.
 
 XLA lowers the gradient of a window reduction to a scatter that runs on one CPU core:
-at 32 x 32 x 32 x 32 the gradient of a 3 x 3 maximum took 8.2 ms that way and 0.7 ms
+at 32 x 32 x 32 x 32 the gradient of a 3 x 3 maximum takes 6.3 ms that way and 0.7 ms
 this way, in a training step of 11 ms.
 """
 

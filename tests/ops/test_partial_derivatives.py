@@ -142,3 +142,11 @@ def test_memory_of_a_gradient(monkeypatch):
 
     memory = gradients.lower(moments).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 3 * moments.cov_xy.nbytes
+
+
+def test_memory_of_a_value(monkeypatch):
+    """With numbers and broadcast moments written as maps it would be three maps."""
+    monkeypatch.setattr("jax.device_count", lambda: 1)
+    x, filters = jnp.ones((16, 16, 16, 64)), jnp.ones((3, 3, 64, 64))
+    memory = jax.jit(ssim_conv).lower(x, filters).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 2 * x.nbytes
