@@ -6,9 +6,7 @@ from ssimjax.training.evaluation import with_spread as with_spread
 from ssimjax.training.keys import named_key as named_key
 from ssimjax.training.keys import root_key as root_key
 from ssimjax.training.loop import Fitted as Fitted
-from ssimjax.training.loop import Task as Task
 from ssimjax.training.loop import fit as fit
-from ssimjax.training.loop import total_steps as total_steps
 from ssimjax.training.mesh import data_mesh as data_mesh
 from ssimjax.training.metrics import Row as Row
 from ssimjax.training.metrics import read_rows as read_rows
@@ -19,5 +17,7 @@ from ssimjax.training.options import Options as Options
 from ssimjax.training.preemption import Preempted as Preempted
 from ssimjax.training.processes import is_main as is_main
 from ssimjax.training.program import Program as Program
+from ssimjax.training.steps import total_steps as total_steps
+from ssimjax.training.task import Task as Task
 from ssimjax.training.workdir import claim as claim
 from ssimjax.training.workdir import read_config as read_config

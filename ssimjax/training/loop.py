@@ -2,62 +2,30 @@
 
 import contextlib
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from etils import epath
-from jaxtyping import PRNGKeyArray
 from tqdm import tqdm
 
 from ssimjax.data import Batch, Dataset, gather, read_ahead
 from ssimjax.training.checkpoints import Checkpoints
 from ssimjax.training.clock import Clock
-from ssimjax.training.evaluation import Evaluable, Evaluate, evaluator, with_spread
+from ssimjax.training.evaluation import Evaluate, evaluator, with_spread
 from ssimjax.training.mesh import check_batch_size, data_mesh
 from ssimjax.training.metrics import History, Row
 from ssimjax.training.options import Options
 from ssimjax.training.preemption import Notice, Preempted
 from ssimjax.training.processes import barrier, is_main
 from ssimjax.training.profiling import Profile
-from ssimjax.training.program import Metrics, Program
+from ssimjax.training.program import Program
+from ssimjax.training.steps import calls, total_steps
+from ssimjax.training.task import Pictured, Task
 from ssimjax.training.workdir import alone_in, write_whole
 
 Report = Callable[[str], None]
-
-
-@runtime_checkable
-class Task(Evaluable, Protocol):
-    """What a study does with a batch. Methods are pure and run under `jax.jit`.
-
-    A batch holds `image`, `label` and, for evaluation, `mask`. A state is any tree of
-    arrays.
-    """
-
-    def init(self, key: PRNGKeyArray, /) -> Any:
-        """The state before the first step."""
-        ...
-
-    def train_step(
-        self, key: PRNGKeyArray, state: Any, batch: Batch, /
-    ) -> tuple[Any, Metrics]:
-        """The state after one step, and means over the batch, `loss` among them.
-
-        A metric that is not finite marks the step as failed; a task that reports the
-        norm of its gradient has it watched, too.
-        """
-        ...
-
-
-@runtime_checkable
-class Pictured(Protocol):
-    """A task whose state can be looked at."""
-
-    def pictures(self, state: Any, /) -> Mapping[str, np.ndarray]:
-        """Images `[h, w, c]` in [0, 1], by name."""
-        ...
 
 
 class Fitted(NamedTuple):
@@ -217,7 +185,7 @@ class _Run:
         recent: list[Any] = []
         if since_row:
             recent.append({name: np.array(value) for name, value in since_row.items()})
-        parts = list(_parts(start, self.steps, options))
+        parts = list(calls(start, self.steps, options))
         with (
             Notice() as notice,
             Profile(options.profile_steps, self._workdir) as profile,
@@ -369,37 +337,6 @@ class _Run:
                 jax.tree.map(lambda leaf: leaf[0], state) if self._seeds > 1 else state
             )
             self._history.add_images(done, self._task.pictures(first))
-
-
-def _parts(start: int, steps: int, options: Options) -> Iterator[range]:
-    """The steps that are one call each: as many as wished, none past what is due."""
-    periods = [options.log_every, options.eval_every, options.checkpoint_every]
-    profiled = options.profile_steps
-    marks = [profiled[0] - 1, profiled[1]] if profiled else []
-    while start < steps:
-        due = [(start // period + 1) * period for period in periods]
-        due += [mark for mark in marks if mark > start]
-        stop = min(start + options.steps_per_dispatch, *due, steps)
-        yield range(start, stop)
-        start = stop
-
-
-def total_steps(length: int, *, epochs: float, batch_size: int) -> int:
-    """Steps that make a number of epochs.
-
-    Args:
-      length: number of training examples.
-      epochs: passes over them; may be a fraction.
-      batch_size: examples per step.
-
-    Returns:
-      The number of steps, at least 1.
-
-    Example:
-      >>> total_steps(100, epochs=1.5, batch_size=10)
-      15
-    """
-    return max(1, math.ceil(epochs * length / batch_size))
 
 
 def _means(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
