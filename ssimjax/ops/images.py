@@ -9,6 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Integer
 
+from ssimjax.ops.blocks import block_means
+
 Images = Float[ArrayLike, "..."] | Integer[ArrayLike, "..."]
 Mask = Float[ArrayLike, "..."] | Integer[ArrayLike, "..."] | Bool[ArrayLike, "..."]
 Downsampling = Literal["matlab", "average_pool"]
@@ -200,22 +202,16 @@ def downsampled(
       [0.5, 2.5, 4.0]
     """
     axes = range(image.ndim - 1 - spatial_axes, image.ndim - 1)
-    before, after = (factor - 1) // 2, factor // 2
-    for axis in axes:
-        side = image.shape[axis]
-        if rule == "matlab":
-            blocks = -(-side // factor)
+    if rule == "matlab":
+        margins = [(0, 0)] * image.ndim
+        for axis in axes:
+            before, after = (factor - 1) // 2, factor // 2
             # Up to the last pixel that a block reaches, and no further.
-            end = (blocks - 1) * factor + after - (side - 1)
-            margins = [(0, 0)] * image.ndim
+            last = (-(-image.shape[axis] // factor) - 1) * factor
+            end = last + after - (image.shape[axis] - 1)
             margins[axis] = (before, max(end, 0))
-            image = jnp.pad(image, margins, mode="symmetric")
-        else:
-            blocks = side // factor
-        kept = jax.lax.slice_in_dim(image, 0, blocks * factor, axis=axis)
-        shape = (*kept.shape[:axis], blocks, factor, *kept.shape[axis + 1 :])
-        image = kept.reshape(shape).mean(axis + 1)
-    return image
+        image = jnp.pad(image, margins, mode="symmetric")
+    return block_means(image, factor, axes=axes)
 
 
 def _downsampled_pair(x, y, mask, factor, rule, spatial_axes):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssimjax.ops.blocks import block_means, repeated
 from ssimjax.ops.comparison import Comparison, blank_unseen, compare_pair
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, Mask, Pair, prepare
@@ -273,10 +274,12 @@ def compare_scales(
     paddings: list[Padding] = [padding] * len(weights)
     if last_padding is not None:
         paddings[-1] = last_padding
-    if "valid" in paddings:
-        sides = pair.x.shape[-1 - spatial_axes : -1]
-        valid = len(paddings) - paddings[::-1].index("valid")
-        _check_scales(sides, window.sizes(spatial_axes), valid, odd_sizes)
+    _check_scales(
+        pair.x.shape[-1 - spatial_axes : -1],
+        window.sizes(spatial_axes),
+        whole=[border == "valid" for border in paddings],
+        odd_sizes=odd_sizes,
+    )
     scales = []
     for scale, border in enumerate(paddings):
         if scale > 0:
@@ -319,12 +322,7 @@ def halved(
             image = jnp.pad(image, margins, constant_values=fill)
         else:
             image = pad_with_edge(image, margins)
-        for axis in axes:
-            blocks = image.shape[axis] // 2
-            image = jax.lax.slice_in_dim(image, 0, 2 * blocks, axis=axis)
-            shape = (*image.shape[:axis], blocks, 2, *image.shape[axis + 1 :])
-            image = image.reshape(shape).mean(axis + 1)
-        return image
+        return block_means(image, 2, axes=axes)
 
     if pair.mask is None:
         return pair._replace(x=half(pair.x), y=half(pair.y))
@@ -360,10 +358,9 @@ def _repeated(
     values: Float[Array, "..."], factor: int, sides: tuple[int, ...], spatial_axes: int
 ) -> Float[Array, "..."]:
     """Repeats every pixel of a map along each axis, up to given sides."""
-    for axis, side in zip(
-        range(values.ndim - 1 - spatial_axes, values.ndim - 1), sides
-    ):
-        values = jnp.repeat(values, factor, axis)
+    first = values.ndim - 1 - spatial_axes
+    values = repeated(values, factor, axes=range(first, values.ndim - 1))
+    for axis, side in enumerate(sides, start=first):
         values = jax.lax.slice_in_dim(values, 0, side, axis=axis)
     return values
 
@@ -379,19 +376,28 @@ def check_pooling(negatives: str, channels: str) -> None:
 
 
 def _check_scales(
-    sides: tuple[int, ...], window: tuple[int, ...], scales: int, odd_sizes: OddSizes
+    sides: tuple[int, ...],
+    window: tuple[int, ...],
+    *,
+    whole: Sequence[bool],
+    odd_sizes: OddSizes,
 ) -> None:
-    """Raises if the window does not fit the images at every scale."""
-    fit, now = 0, sides
-    while fit < scales and all(side >= size for side, size in zip(now, window)):
-        fit += 1
+    """Raises unless each scale has a pixel, and a whole window where it needs one."""
+    now = sides
+    for fit, needs_window in enumerate(whole):
+        least = window if needs_window else (1,) * len(sides)
+        if any(side < size for side, size in zip(now, least)):
+            reason = f"with odd_sizes={odd_sizes!r}"
+            remedy = "or another odd_sizes"
+            if needs_window:
+                reason = f"under a window of {'x'.join(map(str, window))}"
+                remedy = "a smaller window or a padding, or see ms_ssim_map"
+            raise ValueError(
+                f"{len(whole)} scales are too many for images of "
+                f"{'x'.join(map(str, sides))} pixels {reason}: {fit} fit. Give fewer "
+                f"weights, {remedy}"
+            )
         margins = [sum(_ODD_MARGINS[odd_sizes]) * (side % 2) for side in now]
         if odd_sizes == "replicate":
             margins = [max(margins)] * len(now)
         now = tuple((side + margin) // 2 for side, margin in zip(now, margins))
-    if fit < scales:
-        raise ValueError(
-            f"{scales} scales are too many for images of {'x'.join(map(str, sides))} "
-            f"pixels under a window of {'x'.join(map(str, window))}: {fit} fit. Give "
-            "fewer weights, a smaller window or a padding, or see ms_ssim_map"
-        )

@@ -129,6 +129,14 @@ def test_bad_options_say_what_is_allowed(options, message, own_errors):
         ms_ssim_map(x, x, data_range=1.0, padding="valid")
 
 
+def test_no_scale_is_empty(own_errors):
+    x = jnp.zeros((3, 3, 1))
+    options = {"padding": "symmetric", "odd_sizes": "drop", "data_range": 1.0}
+    with pytest.raises(ValueError, match="4 scales are too many .* 3x3 .*: 2 fit"):
+        ms_ssim(x, x, **options, weights=(1.0,) * 4)
+    assert ms_ssim(x, x, **options, weights=(1.0, 1.0)) == 1
+
+
 def test_161_pixels_hold_five_scales():
     x = jnp.zeros((161, 161, 1))
     np.testing.assert_allclose(ms_ssim(x, x, data_range=1.0), 1, rtol=1e-6)
