@@ -34,7 +34,7 @@ class Ball(NamedTuple):
             nearest = jnp.clip(points, centres - self.epsilon, centres + self.epsilon)
         else:
             change = points - centres
-            shrink = jnp.minimum(1, self.epsilon / jnp.maximum(_lengths(change), _TINY))
+            shrink = jnp.minimum(1, self.epsilon / jnp.maximum(lengths(change), _TINY))
             nearest = centres + change * shrink
         return jnp.clip(nearest, low, high)
 
@@ -42,7 +42,7 @@ class Ball(NamedTuple):
         """The step of unit size along which a linear function grows most."""
         if self.norm == "linf":
             return jnp.sign(gradients)
-        return gradients / jnp.maximum(_lengths(gradients), _TINY)
+        return gradients / jnp.maximum(lengths(gradients), _TINY)
 
     def random(
         self, keys: Key[Array, " b"], centres: Float[Array, "b h w c"]
@@ -74,7 +74,19 @@ class Ball(NamedTuple):
 _TINY = 1e-30
 
 
-def _lengths(change: Float[Array, "b h w c"]) -> Float[Array, "b 1 1 1"]:
+def lengths(change: Float[Array, "b h w c"]) -> Float[Array, "b 1 1 1"]:
+    """Euclidean lengths, 0 for nothing else than zeros unless all is below 1e-30.
+
+    Args:
+      change: an array per image.
+
+    Returns:
+      A length per image, in the unit of the pixels.
+
+    Example:
+      >>> lengths(jnp.full((1, 2, 2, 1), 3.0)).item()
+      6.0
+    """
     # Scaled first: squares of small gradients would be 0 in float32.
     peak = jnp.maximum(jnp.abs(change).max((1, 2, 3), keepdims=True), _TINY)
     return peak * jnp.sqrt(((change / peak) ** 2).sum((1, 2, 3), keepdims=True))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from ssimjax.attacks.balls import lengths
 from ssimjax.attacks.objectives import LogitsFn, cross_entropy
 
 
@@ -62,10 +63,10 @@ def gradient_health(
 
     gradients = jax.grad(total)(jnp.asarray(images))
     zero = gradients == 0
-    lengths = jnp.sqrt((gradients**2).sum((1, 2, 3)))
+    norms = lengths(gradients)
     return GradientHealth(
         zero.mean(),
         zero.all((1, 2, 3)).mean(),
         (~jnp.isfinite(gradients)).mean(),
-        jnp.nanmedian(jnp.where(jnp.isfinite(lengths), lengths, jnp.nan)),
+        jnp.nanmedian(jnp.where(jnp.isfinite(norms), norms, jnp.nan)),
     )

@@ -1,14 +1,12 @@
 """The fast gradient sign method."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
-import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-LogitsFn = Callable[[Array], Array]
+from ssimjax.attacks.balls import Epsilon, check_ball
+from ssimjax.attacks.objectives import LogitsFn, cross_entropy
 
 
 def fgsm(
@@ -16,12 +14,14 @@ def fgsm(
     images: Float[ArrayLike, "b h w c"],
     labels: Int[ArrayLike, " b"],
     *,
-    epsilon: float | Float[Array, ""],
+    epsilon: Epsilon,
     clip_range: tuple[float, float] = (0.0, 1.0),
 ) -> Float[Array, "b h w c"]:
     """One step of size epsilon along the sign of the loss gradient.
 
         adv = clip(x + ε sign(∇_x J(x, label))),  J the softmax cross-entropy
+
+    A gradient that is not finite moves nothing.
 
     Args:
       logits_fn: maps images to logits `[b, classes]`, each image on its own.
@@ -46,20 +46,13 @@ def fgsm(
       Goodfellow et al. 2015, Explaining and harnessing adversarial examples, Section 4.
       Abobakr et al. 2018, SSIMLayer, Eq. 20 and 21.
     """
-    low, high = clip_range
-    if not low < high:
-        raise ValueError(
-            f"clip_range must be (low, high) with low < high, got {clip_range}"
-        )
-    if isinstance(epsilon, (int, float)) and epsilon < 0:
-        raise ValueError(f"epsilon must be >= 0, got {epsilon}")
+    check_ball(epsilon, "linf", clip_range, ("linf",))
     images, labels = jnp.asarray(images), jnp.asarray(labels)
 
     def loss(images: Array) -> Array:
         # A sum, so that each image's gradient has the scale it would have alone.
-        return optax.softmax_cross_entropy_with_integer_labels(
-            logits_fn(images), labels
-        ).sum()
+        return cross_entropy(logits_fn(images), labels).sum()
 
-    step = epsilon * jnp.sign(jax.grad(loss)(images))
-    return jnp.clip(images + step, low, high)
+    gradient = jax.grad(loss)(images)
+    sign = jnp.where(jnp.isfinite(gradient), jnp.sign(gradient), 0)
+    return jnp.clip(images + epsilon * sign, *clip_range)

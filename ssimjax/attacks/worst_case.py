@@ -66,8 +66,11 @@ def worst_case(
     if not attacks:
         raise ValueError("attacks must name at least one attack, got none")
     worst, labels = jnp.asarray(images), jnp.asarray(labels)
+    fallen = jnp.zeros(len(worst), bool)
     for attack, own in zip(attacks.values(), jax.random.split(key, len(attacks))):
+        # Images that have fallen are there for attacks to stop at; what one that does
+        # not stop makes of them may lie outside the ball.
         found = attack(own, logits_fn, worst, labels, epsilon=epsilon)
-        fooled = is_fooled(logits_fn(found), labels, top_k=top_k)
-        worst = choose(fooled, found, worst)
+        falls = is_fooled(logits_fn(found), labels, top_k=top_k) & ~fallen
+        worst, fallen = choose(falls, found, worst), fallen | falls
     return finite(worst)

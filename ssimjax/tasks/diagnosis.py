@@ -13,7 +13,13 @@ _TOLERANCE = 0.01
 # How much of what a single step leaves an iterative attack may take before it is said.
 _GAP = 0.10
 _WHITE_BOX = ("pgd", "pgd_margin", "apgd_ce", "apgd_dlr", "apgd_t")
-_BLACK_BOX = ("square", "transfer")
+# Attacks that should find less than those of many steps along the gradient.
+_WEAKER = {
+    "noise": "knows nothing of the network",
+    "fgsm": "takes a single step",
+    "square": "does not use the network's gradient",
+    "transfer": "does not use the network's gradient",
+}
 # Repeated on smaller logits, whose softmax does not saturate.
 _RESCALED, _DIVISOR = ("pgd", "apgd_ce"), 10.0
 
@@ -114,14 +120,14 @@ def diagnose(
                 f"leaves {_percent(curve[epsilon])} and {name} "
                 f"{_percent(white[name][epsilon])}."
             )
-    for black in _BLACK_BOX:
-        for epsilon, value in accuracy.get(black, {}).items():
+    for weaker, says in _WEAKER.items():
+        for epsilon, value in accuracy.get(weaker, {}).items():
             best = min((v[epsilon] for v in white.values() if epsilon in v), default=0)
             if value < best - _TOLERANCE:
                 masked.append(
-                    f"{black} does not use the network's gradient and finds more: at ε "
-                    f"= {_steps(epsilon)} it leaves {_percent(value)}, and the best "
-                    f"attack that does {_percent(best)}."
+                    f"{weaker} {says} and finds more: at ε = {_steps(epsilon)} it "
+                    f"leaves {_percent(value)}, and the best iterative attack "
+                    f"{_percent(best)}."
                 )
     for name, curve in _by_attack(scaled, metric).items():
         for epsilon, value in curve.items():
@@ -143,7 +149,7 @@ def diagnose(
     if white:
         last = max(max(curve) for curve in white.values())
         left = min(curve[last] for curve in white.values() if last in curve)
-        if left > chance and last >= 0.25:
+        if left > chance + _TOLERANCE and last >= 0.25:
             masked.append(
                 f"At ε = {_steps(last)}, where an image can become any other of low "
                 f"contrast, {_percent(left)} are still right."

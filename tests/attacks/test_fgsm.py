@@ -44,6 +44,21 @@ def test_zero_gradient_moves_nothing():
     assert jnp.array_equal(value, images)
 
 
+def test_gradient_that_is_not_finite_moves_nothing():
+    # The root has an infinite slope at 0, which the product with 0 makes NaN.
+    images = jnp.full((1, 2, 2, 3), 0.5)
+    images = images.at[0, 0, 0, 0].set(0.0)
+    value = fgsm(
+        lambda x: linear(x) + 0 * jnp.sqrt(x).sum((1, 2, 3))[:, None],
+        images,
+        jnp.array([0]),
+        epsilon=0.1,
+    )
+    assert value[0, 0, 0, 0] == 0
+    moved = value.at[0, 0, 0, 0].set(0.4) - images.at[0, 0, 0, 0].set(0.5)
+    np.testing.assert_allclose(jnp.abs(moved), 0.1, rtol=1e-5)
+
+
 def test_bad_arguments():
     images, labels = jnp.zeros((1, 2, 2, 3)), jnp.array([0])
     with pytest.raises(ValueError, match="epsilon must be >= 0, got -0.1"):

@@ -103,3 +103,7 @@ def test_health_counts_what_an_attack_cannot_use():
     assert float(health.zero) == (16 + 3 * 4) / 64
     assert float(health.nonfinite) == 1 / 64
     assert 0.1 < float(health.norm) < 10
+    # Small gradients are gradients, though their squares are 0 in float32.
+    small = gradient_health(lambda x: 1e-24 * logits_fn(x), images, labels)
+    assert float(small.zero) == float(health.zero)
+    np.testing.assert_allclose(small.norm, 1e-24 * health.norm, rtol=0.5)
