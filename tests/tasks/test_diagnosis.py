@@ -34,7 +34,7 @@ def test_what_fgsm_hides_is_said_and_is_no_sign_of_masking():
     ("curves", "scaled", "gradients", "message"),
     [
         ({"square": [0.8, 0.2, 0, 0]}, {}, {}, "square does not use .* leaves 20.0 %"),
-        ({"noise": [0.8, 0.2, 0, 0]}, {}, {}, "noise knows nothing of the network .* 20"),
+        ({"noise": [0.8, 0.2, 0, 0]}, {}, {}, "noise knows nothing of the network"),
         ({"fgsm": [0.8, 0.2, 0, 0]}, {}, {}, "fgsm takes a single step and finds more"),
         ({"transfer": [0.8, 0.1, 0, 0]}, {}, {}, "transfer does not use the network's"),
         ({}, {"pgd": [0.8, 0.1, 0, 0]}, {}, "Smaller logits help pgd: at ε = 4/255"),
