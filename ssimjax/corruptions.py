@@ -1,6 +1,6 @@
 """Noise, blur and compression, at the five severities of CIFAR-10-C.
 
-Every function takes images in [0, 1] and gives images in [0, 1].
+Every function takes floats in [0, 1] and gives images in [0, 1].
 """
 
 import io
@@ -41,6 +41,7 @@ def gaussian_noise(
       Noisy images.
 
     Raises:
+      TypeError: if the images are not floats.
       ValueError: if there is no such severity.
 
     Example:
@@ -51,7 +52,7 @@ def gaussian_noise(
       Hendrycks and Dietterich 2019, Benchmarking neural network robustness to common
       corruptions and perturbations, Section 3.
     """
-    images = jnp.asarray(images)
+    images = _floats(images)
     noise = jax.random.normal(key, images.shape, images.dtype)
     return jnp.clip(images + _at(GAUSSIAN_NOISE, severity) * noise, 0, 1)
 
@@ -72,6 +73,7 @@ def shot_noise(
       Noisy images.
 
     Raises:
+      TypeError: if the images are not floats.
       ValueError: if there is no such severity.
 
     Example:
@@ -81,7 +83,7 @@ def shot_noise(
     References:
       See `gaussian_noise`.
     """
-    images = jnp.asarray(images)
+    images = _floats(images)
     photons = _at(SHOT_NOISE, severity)
     # JAX draws Poisson numbers from keys of this kind alone.
     key = jax.random.wrap_key_data(jax.random.key_data(key)[:2], impl="threefry2x32")
@@ -103,6 +105,7 @@ def impulse_noise(
       Noisy images.
 
     Raises:
+      TypeError: if the images are not floats.
       ValueError: if there is no such severity.
 
     Example:
@@ -113,7 +116,7 @@ def impulse_noise(
     References:
       See `gaussian_noise`.
     """
-    images = jnp.asarray(images)
+    images = _floats(images)
     share = _at(IMPULSE_NOISE, severity)
     drawn = jax.random.uniform(key, images.shape)
     peppered = jnp.where(drawn < share / 2, 0, images)
@@ -136,6 +139,7 @@ def speckle_noise(
       Noisy images.
 
     Raises:
+      TypeError: if the images are not floats.
       ValueError: if there is no such severity.
 
     Example:
@@ -145,7 +149,7 @@ def speckle_noise(
     References:
       See `gaussian_noise`.
     """
-    images = jnp.asarray(images)
+    images = _floats(images)
     noise = jax.random.normal(key, images.shape, images.dtype)
     return jnp.clip(images + _at(SPECKLE_NOISE, severity) * images * noise, 0, 1)
 
@@ -163,6 +167,7 @@ def gaussian_blur(
       Blurred images.
 
     Raises:
+      TypeError: if the images are not floats.
       ValueError: if there is no such severity.
 
     Example:
@@ -172,7 +177,7 @@ def gaussian_blur(
     References:
       See `gaussian_noise`; there, for CIFAR-10-C.
     """
-    images = jnp.asarray(images)
+    images = _floats(images)
     sigma = _at(GAUSSIAN_BLUR, severity)
     radius = int(_TRUNCATE * sigma + 0.5)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
@@ -202,6 +207,7 @@ def jpeg(
       What the decoder of Pillow gives back.
 
     Raises:
+      TypeError: if the images are not floats.
       ValueError: if there is no such severity, or the channels are neither 1 nor 3.
 
     Example:
@@ -211,7 +217,8 @@ def jpeg(
     References:
       See `gaussian_noise`.
     """
-    pixels = np.round(255 * np.asarray(images, np.float64)).astype(np.uint8)
+    pixels = np.asarray(_floats(images), np.float64)
+    pixels = np.round(255 * np.clip(pixels, 0, 1)).astype(np.uint8)
     *batch, height, width, channels = pixels.shape
     if channels not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, got {channels}")
@@ -263,6 +270,13 @@ _RANDOM: dict[str, Callable[..., Array]] = {
 }
 _FIXED: dict[str, Callable[..., Array]] = {f.__name__: f for f in (gaussian_blur, jpeg)}
 NAMES: tuple[str, ...] = (*_RANDOM, *_FIXED)
+
+
+def _floats(images: ArrayLike) -> Array:
+    array = jnp.asarray(images)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(f"images must be floats in [0, 1], got {array.dtype}")
+    return array
 
 
 def _at(levels: tuple[_Number, ...], severity: int) -> _Number:

@@ -86,6 +86,9 @@ def test_jpeg_is_pillow_s(channels):
     PIL.Image.fromarray(squeezed).save(file, "JPEG", quality=65)
     target = np.asarray(PIL.Image.open(file)).reshape(pixels.shape)
     np.testing.assert_array_equal(np.round(255 * np.asarray(value[3])), target)
+    # What resizing leaves outside the range does not wrap around.
+    overshoot = corruptions.jpeg(jnp.full_like(images[3], 1.01))
+    np.testing.assert_array_equal(overshoot, corruptions.jpeg(0 * images[3] + 1))
 
 
 def test_bad_arguments():
@@ -96,5 +99,7 @@ def test_bad_arguments():
             corruptions.gaussian_noise(KEY, GRAY, severity=severity)
     with pytest.raises(ValueError, match="name must be one of .*'jpeg'.*got 'fog'"):
         corruptions.corrupt(KEY, GRAY, "fog")
+    with pytest.raises(TypeError, match=r"images must be floats in \[0, 1\], got int"):
+        corruptions.jpeg(np.ones((8, 8, 1), int))
     with pytest.raises(ValueError, match="images must have 1 or 3 channels, got 2"):
         corruptions.jpeg(GRAY[..., :2])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -66,6 +67,7 @@ class SSIMConv(nnx.Module):
         """
         shape = (*kernel_size, in_features, out_features)
         self.filters = nnx.Param(filters_init(rngs.params(), shape))
+        strides = np.asarray(strides).tolist()
         self.strides = strides if isinstance(strides, int) else tuple(strides)
         self.padding = padding if isinstance(padding, str) else _as_pairs(padding)
         self.c1 = c1

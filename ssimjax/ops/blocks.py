@@ -17,6 +17,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from ssimjax.ops.filtering import apart
+from ssimjax.ops.primitives import evaluate_compiled
 
 Axes = tuple[int, ...]
 
@@ -162,7 +163,7 @@ for _primitive, _plain, _cpu in (
     (_means, _elsewhere, _on_cpu),
     (_repeats, _repeated, _repeated_on_cpu),
 ):
-    _primitive.def_impl(jax.jit(_primitive.bind, static_argnames=("factor", "axes")))
+    evaluate_compiled(_primitive, "factor", "axes")
     batching.primitive_batchers[_primitive] = functools.partial(_batched, _primitive)
     for _lowering, _platform in ((_cpu, "cpu"), (_plain, None)):
         mlir.register_lowering(

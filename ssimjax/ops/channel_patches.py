@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from ssimjax.ops.moments import Moments, at_least_float32
 from ssimjax.ops.partial_derivatives import Compare, by_partial_derivatives
 from ssimjax.ops.patches import Padding, check_patches, patch_mean_and_variance
+from ssimjax.ops.primitives import varying_alike
 from ssimjax.ops.strips import images_at_a_time
 from ssimjax.ops.unfolding import patches_in_rows, unfold
 
@@ -53,7 +54,9 @@ def mean_over_single_channels(
       TypeError: as `patch_moments`.
       ValueError: as `patch_moments` of every channel.
     """
-    x, filters = at_least_float32("x", x), at_least_float32("filters", filters)
+    x, filters = varying_alike(
+        at_least_float32("x", x), at_least_float32("filters", filters)
+    )
     check_patches(x.shape, filters.shape, strides, padding)
     *kernel, c_in, c_out = filters.shape
     steps, margins = check_patches(
@@ -94,7 +97,7 @@ def mean_over_single_channels(
         return total + compared(channel), None
 
     def of_group(group: tuple[Array, ...]) -> Array:
-        total = jnp.zeros((group[1][0].size, c_out), x.dtype)
+        total = jnp.zeros_like(x, shape=(group[1][0].size, c_out))
         return jax.lax.scan(add, total, (*group, *of_filters))[0] / c_in
 
     shape = (*means.shape[:3], c_out)

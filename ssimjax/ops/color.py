@@ -32,6 +32,7 @@ def rgb_to_ycbcr(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
       Y in [16/255, 235/255], Cb and Cr in [16/255, 240/255].
 
     Raises:
+      TypeError: if the images are not floats.
       ValueError: if there are not 3 channels.
 
     Example:
@@ -56,6 +57,7 @@ def ycbcr_to_rgb(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
       Red, green and blue; outside [0, 1] where no colour has these values.
 
     Raises:
+      TypeError: if the images are not floats.
       ValueError: if there are not 3 channels.
 
     Example:
@@ -72,6 +74,8 @@ def ycbcr_to_rgb(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
 
 
 def _check(images: Array) -> None:
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f"images must be floats, got {images.dtype}")
     if images.shape[-1] != 3:
         raise ValueError(f"images must have 3 channels, got shape {images.shape}")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -47,7 +48,7 @@ def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         bound = signature.bind(*args, **kwargs)
         given: dict[str, Any] = {
-            name: _hashable(value) if name in constants else value
+            name: _constant(name, value) if name in constants else value
             for name, value in bound.arguments.items()
         }
         if given.get("mask") is not None or given.get("check_range"):
@@ -66,10 +67,15 @@ def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return call
 
 
-def _hashable(option: Any) -> Any:
-    """Lists as tuples, and numbers of NumPy and JAX as Python's."""
+def _constant(name: str, option: Any) -> Any:
+    """Lists and arrays as tuples, and numbers of NumPy and JAX as Python's."""
+    if isinstance(option, jax.core.Tracer):
+        raise TypeError(
+            f"{name} must be known when the program is compiled, got {option}: make it "
+            "a static argument of the function that is transformed, or a constant"
+        )
+    if isinstance(option, np.ndarray | np.generic | jax.Array):
+        option = option.tolist()
     if isinstance(option, list | tuple) and not hasattr(option, "_fields"):
-        return tuple(map(_hashable, option))
-    if isinstance(option, np.ndarray | np.generic | jax.Array) and option.ndim == 0:
-        return option.item()
+        return tuple(_constant(name, each) for each in option)
     return option

@@ -225,7 +225,7 @@ def _without_border(bands: Complex[Array, "..."], edge: int) -> Complex[Array, "
 def _chosen_levels(level: int | Sequence[int] | None, levels: int) -> tuple[int, ...]:
     if level is None:
         return (levels,)
-    chosen = (level,) if isinstance(level, int) else tuple(level)
+    chosen = tuple(np.atleast_1d(level).tolist())
     if not chosen or not all(1 <= each <= levels for each in chosen):
         raise ValueError(
             f"level must be one or several of 1 to levels={levels}, got {level}"

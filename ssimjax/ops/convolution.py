@@ -29,6 +29,7 @@ from ssimjax.ops.convolution_products import (
     pixels_times_filters,
     unfolds,
 )
+from ssimjax.ops.primitives import evaluate_compiled, varying_alike
 
 _ORDER = ("NHWC", "HWIO", "NHWC")
 _ONE = (1, 1)
@@ -80,7 +81,7 @@ def correlate(
     }
     if jax.default_backend() != "cpu":
         return _plain(x, kernel, **options)
-    return _correlate.bind(x, kernel, **options)
+    return _correlate.bind(*varying_alike(x, kernel), **options)
 
 
 def _plain(
@@ -307,12 +308,7 @@ def _abstract(x, kernel, **options):
 
 
 _correlate = Primitive("correlate")
-_correlate.def_impl(
-    jax.jit(
-        _correlate.bind,
-        static_argnames=("padding", "strides", "precision"),
-    )
-)
+evaluate_compiled(_correlate, "padding", "strides", "precision")
 _correlate.def_abstract_eval(_abstract)
 ad.defbilinear(_correlate, _in_x, _in_kernel)
 batching.primitive_batchers[_correlate] = _batched

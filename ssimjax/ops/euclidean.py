@@ -132,7 +132,7 @@ def total(terms: Iterable[Array]) -> Array:
 
 def check_positive(name: str, values: Sequence[float]) -> None:
     """Raises a ValueError unless there are numbers, all of them > 0."""
-    if not len(values) or not min(values) > 0:
+    if not len(values) or not all(value > 0 for value in values):
         raise ValueError(f"{name} must be one or more numbers > 0, got {values}")
 
 

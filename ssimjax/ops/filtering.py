@@ -17,6 +17,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+from ssimjax.ops.primitives import evaluate_compiled
+
 # Outputs per banded product. The band of a tile is (tile + taps - 1) x tile, so a
 # larger tile multiplies more zeros and a smaller one reads more pixels twice.
 _TILE = 48
@@ -234,9 +236,7 @@ def _shape(values, *, taps: tuple[float, ...], margin: int):
 
 
 _weighted_sums = Primitive("weighted_sums")
-_weighted_sums.def_impl(
-    jax.jit(_weighted_sums.bind, static_argnames=("taps", "margin"))
-)
+evaluate_compiled(_weighted_sums, "taps", "margin")
 _weighted_sums.def_abstract_eval(_shape)
 ad.deflinear2(_weighted_sums, _transpose)
 batching.primitive_batchers[_weighted_sums] = _batched

@@ -95,10 +95,10 @@ def prepare(
     if 0 in x.shape[-axes:]:
         raise ValueError(f"x and y have an empty axis: shape {x.shape}")
     _check_broadcast("x and y", x.shape, y.shape, axes)
-    if check_range:
-        _check_range(x, y, data_range)
     if mask is not None:
         mask = _as_weights(mask, x, y, axes)
+    if check_range:
+        _check_range(x, y, mask, data_range)
     if luma:
         if mask is not None and mask.shape[-1] != 1:
             raise ValueError(
@@ -278,11 +278,16 @@ def _to_rank(image: Array, rank: int) -> Array:
     return image.reshape((1,) * (rank - image.ndim) + image.shape)
 
 
-def _check_range(x: Array, y: Array, data_range: float) -> None:
+def _check_range(x: Array, y: Array, mask: Array | None, data_range: float) -> None:
     for name, image in (("x", x), ("y", y)):
-        if isinstance(image, jax.core.Tracer):
+        if isinstance(image, jax.core.Tracer) or isinstance(mask, jax.core.Tracer):
             continue
         known = np.asarray(image)
+        if mask is not None:
+            known, seen = np.broadcast_arrays(known, np.asarray(mask) > 0)
+            known = known[seen]
+        if not known.size:
+            continue
         low, high = float(known.min()), float(known.max())
         if not (low >= 0 and high <= data_range):
             raise ValueError(
@@ -306,8 +311,14 @@ def _as_weights(mask: Mask, x: Array, y: Array, axes: int) -> Array:
     if not isinstance(weights, jax.core.Tracer):
         # Of NumPy, since jax.numpy would be traced beside other arguments that are.
         known = np.asarray(weights)
-        if not (known >= 0).all():
-            raise ValueError("mask must hold weights >= 0, got negative ones or NaN")
+        if not ((known >= 0) & np.isfinite(known)).all():
+            raise ValueError(
+                "mask must hold finite weights >= 0, got negative or infinite ones or "
+                "NaN"
+            )
         if not (known > 0).any(tuple(range(-axes, 0))).all():
             raise ValueError("mask is zero at every pixel of an image: nothing is left")
-    return weights.astype(x.dtype)
+    weights = weights.astype(x.dtype)
+    # Weights have no unit, but a border of zeros has the largest.
+    largest = weights.max(tuple(range(-axes, 0)), keepdims=True)
+    return weights / jnp.where(largest > 0, largest, 1.0)

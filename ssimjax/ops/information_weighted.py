@@ -127,7 +127,7 @@ def _check_parameters(window, k1, k2, weights, block_size, noise_variance):
     for name, value in {"k1": k1, "k2": k2, "noise_variance": noise_variance}.items():
         if not value > 0:
             raise ValueError(f"{name} must be > 0, got {value}")
-    if len(weights) == 0 or not min(weights) > 0:
+    if len(weights) == 0 or not all(value > 0 for value in weights):
         raise ValueError(
             f"weights must be one number > 0 per scale, got {tuple(weights)}"
         )

@@ -12,7 +12,7 @@ from ssimjax.ops.compiled import compiled
 from ssimjax.ops.distance import DistanceForm, Norm
 from ssimjax.ops.euclidean import check_positive, check_sets, total
 from ssimjax.ops.images import Images, prepare
-from ssimjax.ops.moments import Moments
+from ssimjax.ops.moments import Moments, variance_factor
 from ssimjax.ops.pairwise import sum_over_windows, window_layout
 from ssimjax.ops.powers import safe_sqrt
 from ssimjax.ops.similarity import additive_similarity, similarity, squared_distance
@@ -282,10 +282,9 @@ def _pooled_over_windows(
         raise ValueError(f"norm must be 'frobenius' or 'mean', got {norm!r}")
     if blocks not in ("uncentred", "centred"):
         raise ValueError(f"blocks must be 'uncentred' or 'centred', got {blocks!r}")
-    pixels = math.prod(window.sizes(spatial_axes))
-    if sample_covariance and pixels == 1:
-        raise ValueError("a window of one pixel has no sample covariance: P - 1 = 0")
-    factor = pixels / (pixels - 1) if sample_covariance else 1.0
+    factor = variance_factor(
+        window, sample_covariance=sample_covariance, spatial_axes=spatial_axes
+    )
     c1, c2 = (k1 * pair.data_range) ** 2, (k2 * pair.data_range) ** 2
 
     def values(moments: Moments) -> Array:

@@ -111,7 +111,7 @@ def compare_levels(
     if not windows:
         raise ValueError("windows must name at least one window, got none")
     weights = (1.0,) * len(windows) if weights is None else tuple(weights)
-    if len(weights) != len(windows) or not min(weights) >= 0:
+    if len(weights) != len(windows) or not all(value >= 0 for value in weights):
         raise ValueError(
             f"weights must be one number >= 0 for each of {len(windows)} windows, got "
             f"{weights}"

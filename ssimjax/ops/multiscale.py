@@ -256,7 +256,7 @@ def compare_scales(
     check_range: bool,
 ) -> list[Comparison]:
     """Moments at every scale of a pyramid; the arguments are those of `ms_ssim`."""
-    if not weights or not min(weights) >= 0:
+    if not weights or not all(value >= 0 for value in weights):
         raise ValueError(f"weights must be one number >= 0 per scale, got {weights}")
     if odd_sizes not in _ODD_MARGINS:
         raise ValueError(

@@ -18,6 +18,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from ssimjax.ops.moments import Moments
+from ssimjax.ops.primitives import varying_alike
 
 Compare = Callable[[Moments], Float[Array, "..."]]
 # Of one matrix; a gradient needs about ten of that size, which should all stay in the
@@ -109,13 +110,18 @@ def by_partial_derivatives(
             return value, jnp.zeros_like(value)
         rows, columns = value.shape
         group = rows
-        if group_bytes is not None and jax.device_count() == 1:
+        if rows and group_bytes is not None and jax.device_count() == 1:
             group = _nearest_divisor(
                 rows, group_bytes / (columns * value.dtype.itemsize)
             )
         return value, _in_groups(change_of, (moments, changes), rows, group)
 
-    return function
+    def of_alike(moments: Moments) -> Array:
+        # Else filters that all devices share would get their own device's gradient.
+        leaves, tree = jax.tree.flatten(moments)
+        return function(jax.tree.unflatten(tree, varying_alike(*leaves)))
+
+    return of_alike
 
 
 def _in_groups(

@@ -112,7 +112,8 @@ def check_patches(
             "filters of one element have no sample variance (N - 1 = 0): shape "
             f"{filters_shape}; use a larger kernel or more input channels"
         )
-    pair = (strides, strides) if isinstance(strides, int) else tuple(strides)
+    pair = tuple(np.atleast_1d(strides).tolist())
+    pair = pair * 2 if len(pair) == 1 else pair
     if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"strides must be one or two integers >= 1, got {strides}")
     if isinstance(padding, str) and padding not in ("SAME", "VALID"):

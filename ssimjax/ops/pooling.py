@@ -151,11 +151,13 @@ def row_sums(
       [18.0, 18.0]
     """
     axis = values.ndim - 1 - spatial_axes
-    rows = values.reshape(*values.shape[: axis + 1], -1)
+    batch, height, channels = values.shape[:axis], values.shape[axis], values.shape[-1]
+    width = math.prod(values.shape[axis + 1 : -1])
+    rows = values.reshape(*batch, height, width * channels)
     # With weights for each image, XLA takes the map as it lies; else it transposes it.
-    weights = jnp.broadcast_to(weights, (*values.shape[:axis], 1, len(weights)))
+    weights = jnp.broadcast_to(weights, (*batch, 1, height))
     sums = jnp.matmul(weights, rows, precision=jax.lax.Precision.HIGHEST)
-    sums = sums.reshape(*values.shape[:axis], -1, values.shape[-1])
+    sums = sums.reshape(*batch, width, channels)
     return sums.sum(-2)
 
 

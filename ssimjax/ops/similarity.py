@@ -5,6 +5,7 @@ the data range. All functions are pointwise and accept moments of any shapes tha
 broadcast together.
 """
 
+import math
 from typing import Literal
 
 import jax.numpy as jnp
@@ -337,7 +338,7 @@ def squared_distance(moments: Moments, c1: float, c2: float) -> Float[Array, "..
 
 
 def _check_exponents(exponents: tuple[float, float, float]) -> None:
-    if len(exponents) != 3 or not min(exponents) > 0:
+    if len(exponents) != 3 or not all(value > 0 for value in exponents):
         raise ValueError(f"exponents must be three numbers > 0, got {exponents}")
 
 
@@ -352,7 +353,10 @@ def _deviation_product(moments: Moments, c: float) -> Float[Array, "..."]:
 
     The derivatives of the root are infinite at 0 and overflow near it.
     """
-    product = moments.var_x * moments.var_y
-    smallest = (float(jnp.finfo(product.dtype).eps) * c) ** 2
+    # In a unit near c, for the product has the square of the unit. A power of two, so
+    # that the root of v · v is v.
+    unit = 2.0 ** math.frexp(c)[1] if isinstance(c, float) else 1.0
+    product = (moments.var_x / unit) * (moments.var_y / unit)
+    smallest = (float(jnp.finfo(product.dtype).eps) * c / unit) ** 2
     visible = product > smallest
-    return jnp.where(visible, jnp.sqrt(jnp.where(visible, product, 1.0)), 0.0)
+    return jnp.where(visible, unit * jnp.sqrt(jnp.where(visible, product, 1.0)), 0.0)

@@ -29,6 +29,7 @@ from ssimjax.ops.map_means import (
     means_with_gradients,
 )
 from ssimjax.ops.pooling import over_count, row_sums
+from ssimjax.ops.primitives import varying_alike
 
 # A strip of one image. A map and its gradient need about ten of that size, which should
 # stay in the cache; fresh memory costs more than the arithmetic on it.
@@ -257,9 +258,9 @@ def strip_means(
                 ),
             ), None
 
-        sums = jnp.zeros(
-            (*arguments[0].shape[:rows_axis], shapes[0][-1], len(maps)),
-            arguments[0].dtype,
+        sums = jnp.zeros_like(
+            arguments[0],
+            shape=(*arguments[0].shape[:rows_axis], shapes[0][-1], len(maps)),
         )
         # The last image first, or XLA's CPU backend would make one of two gradients not
         # where it is returned, but in further memory as large as an image.
@@ -277,7 +278,7 @@ def strip_means(
     return means_with_gradients(
         by_tiles,
         maps,
-        (*images, *constants),
+        varying_alike(*images, *constants),
         weights=weights,
         spatial_axes=spatial_axes,
     )

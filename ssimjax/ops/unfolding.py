@@ -14,6 +14,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+from ssimjax.ops.primitives import evaluate_compiled
+
 Pair = tuple[int, int]
 
 
@@ -189,5 +191,5 @@ for _primitive, _plain, _static in (
     (_unfold, _unfolded, ("kernel", "strides")),
     (_fold, _folded, ("strides", "sides")),
 ):
-    _primitive.def_impl(jax.jit(_primitive.bind, static_argnames=_static))
+    evaluate_compiled(_primitive, *_static)
     mlir.register_lowering(_primitive, mlir.lower_fun(_plain, multiple_results=False))

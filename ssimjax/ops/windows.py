@@ -40,6 +40,12 @@ class Window:
 
     taps: tuple[float, ...] | tuple[tuple[float, ...], ...]
 
+    def __post_init__(self):
+        """Makes lists and arrays of weights tuples of numbers."""
+        taps = (np.asarray(tap, float).tolist() for tap in self.taps)
+        taps = tuple(tuple(tap) if isinstance(tap, list) else tap for tap in taps)
+        object.__setattr__(self, "taps", taps)
+
     def along(self, spatial_axes: int) -> tuple[tuple[float, ...], ...]:
         """The weights along each of so many spatial axes.
 
@@ -118,13 +124,13 @@ def gaussian_window(
         )
     if truncate is not None and not truncate > 0:
         raise ValueError(f"truncate must be > 0 deviations, got {truncate}")
-    sigmas = (sigma,) if isinstance(sigma, int | float) else tuple(sigma)
+    sigmas = np.atleast_1d(sigma).tolist()
     if not sigmas or not all(s > 0 for s in sigmas):
         raise ValueError(f"sigma must be > 0 pixels, got {sigma}")
     if truncate is not None:
         size = tuple(2 * int(truncate * s + 0.5) + 1 for s in sigmas)
-    sizes = (size or 11,) if isinstance(size, int | None) else tuple(size)
-    if size == 0 or not sizes or not all(n >= 1 and n % 2 for n in sizes):
+    sizes = [11] if size is None else np.atleast_1d(size).tolist()
+    if not sizes or not all(n >= 1 and n % 2 for n in sizes):
         raise ValueError(f"size of a Gaussian window must be odd and >= 1, got {size}")
     axes = max(len(sizes), len(sigmas))
     if {len(sizes), len(sigmas)} - {1, axes}:
@@ -135,7 +141,7 @@ def gaussian_window(
         _gaussian_taps(n, s)
         for n, s in zip(sizes * (axes // len(sizes)), sigmas * (axes // len(sigmas)))
     )
-    one_for_all = isinstance(sigma, int | float) and isinstance(size, int | None)
+    one_for_all = np.ndim(sigma) == 0 and (size is None or np.ndim(size) == 0)
     return Window(taps[0] if one_for_all or axes == 1 else taps)
 
 
@@ -170,11 +176,11 @@ def uniform_window(size: int | Sequence[int] = 7) -> Window:
     References:
       Wang and Bovik 2002, A universal image quality index.
     """
-    sizes = (size,) if isinstance(size, int) else tuple(size)
+    sizes = np.atleast_1d(size).tolist()
     if not sizes or min(sizes) < 1:
         raise ValueError(f"size of a uniform window must be >= 1, got {size}")
     taps = tuple((1.0 / n,) * n for n in sizes)
-    return Window(taps[0] if isinstance(size, int) else taps)
+    return Window(taps[0] if np.ndim(size) == 0 else taps)
 
 
 # The window of scikit-image, and of SSIM distances.
@@ -275,6 +281,7 @@ def local_mean(
       `image`.
 
     Raises:
+      TypeError: if the image is not of floats.
       ValueError: if the image is smaller than the window.
 
     Example:
@@ -282,6 +289,8 @@ def local_mean(
       (7, 6, 1)
     """
     image = jnp.asarray(image)
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise TypeError(f"image must be floats, got {image.dtype}")
     first = image.ndim - 1 - spatial_axes
     sides, sizes = image.shape[first:-1], window.sizes(spatial_axes)
     if any(side < size for side, size in zip(sides, sizes)):

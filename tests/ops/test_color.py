@@ -44,3 +44,5 @@ def test_luma_has_the_weights_of_full_range_luma():
 def test_channels(function, own_errors):
     with pytest.raises(ValueError, match=r"3 channels, got shape \(4, 4, 1\)"):
         function(jnp.ones((4, 4, 1)))
+    with pytest.raises(TypeError, match="images must be floats, got uint8"):
+        function(jnp.ones((4, 4, 3), jnp.uint8))

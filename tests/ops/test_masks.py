@@ -122,6 +122,27 @@ def test_masks_broadcast_and_may_be_weights_integers_or_booleans():
             np.testing.assert_allclose(alone, value, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["zero", "joint", "map", "distance", "psnr"])
+def test_weights_have_no_unit(name):
+    metric = functools.partial(METRICS[name], X, Y, data_range=1.0)
+    mask = jax.random.uniform(jax.random.key(4), (24, 23, 1))
+    np.testing.assert_allclose(metric(mask=255 * mask), metric(mask=mask), rtol=1e-5)
+    # Borders of zeros have the largest weight, where all weigh the same as without.
+    np.testing.assert_allclose(
+        metric(mask=255 * jnp.ones_like(mask)), metric(), rtol=2e-5
+    )
+
+
+def test_range_of_masked_pixels_is_not_checked(own_errors):
+    mask = jnp.ones((24, 23, 1)).at[3, 4].set(0)
+    options = {"data_range": 1.0, "check_range": True, "mask": mask}
+    target = ssim(X, Y, **options)
+    for pixel in (7.0, jnp.nan):
+        assert ssim(X.at[3, 4].set(pixel), Y, **options) == target
+    with pytest.raises(ValueError, match=r"x must lie in \[0, 1.0\], got .* to 7.0"):
+        ssim(X.at[3, 5].set(7.0), Y, **options)
+
+
 def test_downsampling_takes_weighted_means():
     x, y = jax.random.uniform(jax.random.key(3), (2, 512, 514, 1))
     mask = jnp.ones_like(x).at[:100].set(0)
@@ -146,8 +167,9 @@ def test_derivatives_are_finite_under_a_mask():
         (np.ones((24, 23)), r"mask must have the shape \[..., 24, 23, 1 or 3\]"),
         (np.ones((24, 23, 2)), "mask must have the shape"),
         (np.zeros((24, 23, 1)), "mask is zero at every pixel of an image"),
-        (-np.ones((24, 23, 1)), "mask must hold weights >= 0"),
-        (np.full((24, 23, 1), np.nan), "mask must hold weights >= 0, got negative"),
+        (-np.ones((24, 23, 1)), "mask must hold finite weights >= 0"),
+        (np.full((24, 23, 1), np.nan), "mask must hold finite weights >= 0, got"),
+        (np.full((24, 23, 1), np.inf), "mask must hold finite weights >= 0, got"),
     ],
 )
 def test_bad_masks_say_what_is_wrong(mask, message, own_errors):

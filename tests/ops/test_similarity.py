@@ -49,6 +49,17 @@ def test_factors_multiply_to_equation_13():
     np.testing.assert_allclose(ops.similarity(m, C1, C2), product, rtol=1e-4)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e11, 1e15])
+def test_factors_do_not_depend_on_the_unit_of_pixels(unit):
+    m = random_moments()
+    means, variances = (m.mean_x, m.mean_y), (m.var_x, m.var_y, m.cov_xy)
+    scaled = ops.Moments(*(unit * v for v in means), *(unit**2 * v for v in variances))
+    for factor in (ops.contrast, ops.structure):
+        np.testing.assert_allclose(
+            factor(scaled, unit**2 * C2), factor(m, C2), rtol=1e-5
+        )
+
+
 def test_fractional_powers_continue_as_odd_functions():
     m = moments(0.5, -0.5, 0.1, 0.1, 0.1)  # Means of opposite sign: l < 0.
     value = ops.similarity(m, C1, C2, exponents=(0.5, 1.0, 1.0))

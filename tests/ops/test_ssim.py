@@ -6,7 +6,9 @@ import pytest
 import skimage.data
 from skimage.metrics import structural_similarity
 
-from ssimjax.ops import gaussian_window, ssim, ssim_map, uniform_window
+from ssimjax import losses
+from ssimjax.ops import Window, gaussian_window, psnr, ssim, ssim_map, uniform_window
+from ssimjax.ops.windows import UNIFORM_7
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,35 @@ def test_integers_take_the_range_of_their_dtype():
     y = x[::-1]
     floats = x.astype(jnp.float32), y.astype(jnp.float32)
     chex.assert_trees_all_equal(ssim(x, y), ssim(*floats, data_range=255.0))
+
+
+@pytest.mark.parametrize(
+    "metric", [ssim, psnr, losses.mse, losses.lw_ssim, losses.ssim_distance]
+)
+def test_a_batch_may_be_empty(metric):
+    x = jnp.zeros((0, 16, 16, 1))
+
+    def total(x, y):
+        return metric(x, y, data_range=1.0).sum()
+
+    assert metric(x, x, data_range=1.0).shape == (0,)
+    assert jax.grad(total)(x, x).shape == x.shape
+
+
+def test_options_may_be_arrays_and_must_be_known(own_errors):
+    x, y = jax.random.uniform(jax.random.key(0), (2, 16, 16, 1))
+    target = ssim(x, y, data_range=1.0, exponents=(1.0, 2.0, 1.0), window=UNIFORM_7)
+    value = ssim(
+        x,
+        y,
+        data_range=np.float32(1.0),
+        exponents=np.array([1.0, 2.0, 1.0]),
+        window=Window([1 / 7] * 7),
+    )
+    assert value == target
+    assert uniform_window(np.int64(7)) == UNIFORM_7
+    with pytest.raises(TypeError, match="data_range must be known when"):
+        jax.jit(lambda limit: ssim(x, y, data_range=limit))(1.0)
 
 
 PAIRS = {

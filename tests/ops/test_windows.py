@@ -44,6 +44,11 @@ def test_gaussian_window_has_a_centre(size):
         gaussian_window(size)
 
 
+def test_local_mean_is_of_floats(own_errors):
+    with pytest.raises(TypeError, match="image must be floats, got int32"):
+        local_mean(jnp.ones((4, 4, 1), jnp.int32), uniform_window(3))
+
+
 def test_windows_refuse_nonsense():
     with pytest.raises(ValueError, match="sigma must be > 0 pixels, got 0"):
         gaussian_window(3, sigma=0.0)
