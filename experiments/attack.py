@@ -9,6 +9,8 @@ whether gradients are masked. Writes `attack.json`, `attack.md` and pictures.
 """
 
 import json
+import math
+from collections.abc import Sequence
 
 from absl import flags
 from etils import epath
@@ -60,7 +62,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder to write to; default the first o
 
 def main() -> None:
     """Attacks, draws and prints the tables."""
-    runs = {}
+    names, networks = command_line.folder_names(_WORKDIR.value), []
     for folder in _WORKDIR.value:
         run = load(folder)
         if run.config.task != "classification":
@@ -68,8 +70,10 @@ def main() -> None:
                 f"--workdir must name classifiers, and {folder} holds one of the task "
                 f"{run.config.task}"
             )
-        name = run.name
-        runs[epath.Path(folder).name if name in runs else name] = run
+        networks.append(run)
+    if len({run.name for run in networks}) == len(networks):
+        names = [run.name for run in networks]
+    runs = dict(zip(names, networks))
     surrogate = list(runs.values())[-1]
     if _SURROGATE.value is not None:
         surrogate = load(_SURROGATE.value)
@@ -78,7 +82,7 @@ def main() -> None:
     first = next(iter(runs.values()))
     epsilons = first.config.attack.epsilons
     if _EPSILONS.value is not None:
-        epsilons = [float(step) / 255 for step in _EPSILONS.value]
+        epsilons = _numbers("epsilons", _EPSILONS.value)
 
     attacks = {name: _options(name) for name in _chosen(len(runs))}
     found, corrupted, signs = {}, {}, {}
@@ -133,8 +137,26 @@ def main() -> None:
     print("\nPictures:", *pictures, sep="\n  ")
 
 
+def _numbers(flag: str, values: Sequence[str]) -> list[float]:
+    """Steps of 1/255 as pixels."""
+    try:
+        steps = [float(value) for value in values]
+    except ValueError:
+        steps = []
+    if not steps or not all(0 <= step < math.inf for step in steps):
+        raise ValueError(
+            f"--{flag} must be numbers >= 0, such as 0,2,8, got {','.join(values)}"
+        )
+    return [step / 255 for step in steps]
+
+
 def _chosen(networks: int) -> list[str]:
     if _ATTACKS.value != ["all"]:
+        if unknown := set(_ATTACKS.value) - {*_ALL, "pgd_l2"}:
+            raise ValueError(
+                f"--attacks must be all or of {', '.join(_ALL)}, pgd_l2, got "
+                f"{', '.join(sorted(unknown))}"
+            )
         return _ATTACKS.value
     alone = networks == 1 and _SURROGATE.value is None
     return [name for name in _ALL if name != "transfer" or not alone]

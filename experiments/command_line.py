@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import jax
 import ml_collections
 from absl import app, flags, logging
+from etils import epath
 from ml_collections import config_flags
 
 from ssimjax.training import Preempted
@@ -17,7 +18,9 @@ from ssimjax.training import Preempted
 PREEMPTED = 75
 
 # What a user can do something about: shown as one message, without a traceback.
-_USER_ERRORS = (OSError, ValueError, TypeError, FloatingPointError)
+_USER_ERRORS = (OSError, ValueError, TypeError, FloatingPointError, ImportError)
+# What a shell gives to commands that were interrupted by Ctrl-C.
+_INTERRUPTED = 130
 
 
 _COMPILATION_CACHE = flags.DEFINE_string(
@@ -68,6 +71,9 @@ def run(
         except Preempted as error:
             print(error, file=sys.stderr)
             sys.exit(PREEMPTED)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(_INTERRUPTED)
         except _USER_ERRORS as error:
             sys.exit(f"error: {error}")
 
@@ -105,6 +111,25 @@ def define_config() -> flags.FlagHolder[ml_collections.ConfigDict]:
     return holder
 
 
+def folder_names(workdirs: Sequence[str]) -> list[str]:
+    """What tables call the runs of several folders.
+
+    Args:
+      workdirs: the folders.
+
+    Returns:
+      The last parts of the folders, or the whole where those are not different.
+
+    Raises:
+      ValueError: if a folder is named twice.
+    """
+    paths = [epath.Path(folder) for folder in workdirs]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"--workdir must name different folders, got {workdirs}")
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
 def define_workdir(help: str) -> flags.FlagHolder[str]:
     """Defines `--workdir`.
 
@@ -114,7 +139,11 @@ def define_workdir(help: str) -> flags.FlagHolder[str]:
     Returns:
       The flag, which must be given.
     """
-    return flags.DEFINE_string("workdir", None, help, required=True)
+    holder = flags.DEFINE_string("workdir", None, help, required=True)
+    flags.register_validator(
+        holder, lambda folder: folder != "", message="must name a folder, got none"
+    )
+    return holder
 
 
 def define_distributed() -> Callable[[], None]:
@@ -161,7 +190,14 @@ def define_distributed() -> Callable[[], None]:
 def _parse(arguments: list[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
+    except SyntaxError as error:
+        sys.exit(f"error: {error.filename}, line {error.lineno}: {error.msg}")
     except (AttributeError, KeyError) as error:
+        if "get_config" in str(error):
+            sys.exit(
+                "error: --config must be a file with a function get_config, such as "
+                "configs/quickstart.py"
+            )
         # ml_collections' way to say that a key is not in the config; it suggests one.
         text = str(error).strip("\"'").replace("\\n", ". ").replace("\\'", "")
         sys.exit(f"error: the config has no such key: {text}")

@@ -32,6 +32,11 @@ def main() -> None:
     rows, lines = {}, []
     for folder in _WORKDIR.value:
         run = load(folder)
+        if run.config.task != "reconstruction":
+            raise ValueError(
+                f"--workdir must name autoencoders, and {folder} holds a run of the "
+                f"task {run.config.task}"
+            )
         data = run.config.data
         targets = {}
         if _TARGETS.value:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 
+from experiments import command_line
 from ssimjax.tasks import Run, load, reconstructions
 from ssimjax.tasks.learner import as_floats
 
@@ -40,11 +40,7 @@ def load_runs(workdirs: Sequence[str]) -> dict[str, Run]:
       FileNotFoundError: if a folder holds no run.
       ValueError: if a folder is named twice.
     """
-    if len(set(workdirs)) < len(workdirs):
-        raise ValueError(f"workdirs must be different folders, got {list(workdirs)}")
-    names = [epath.Path(folder).name for folder in workdirs]
-    if len(set(names)) < len(names):
-        names = list(workdirs)
+    names = command_line.folder_names(workdirs)
     return {name: load(folder) for name, folder in zip(names, workdirs)}
 
 

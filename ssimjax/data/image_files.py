@@ -7,11 +7,7 @@ import PIL.Image
 from etils import epath
 
 from ssimjax.data.arrays import Arrays
-from ssimjax.data.sources import SUFFIXES
-
-# What Pillow converts without loss to 8 bits of gray, or of red, green and blue.
-_GRAY = ("1", "L")
-_COLOR = ("RGB", "P", "CMYK", "YCbCr", "LAB", "HSV")
+from ssimjax.data.image_reading import SUFFIXES, read_image
 
 
 def image_files(folder: epath.PathLike) -> list[epath.Path]:
@@ -35,49 +31,6 @@ def image_files(folder: epath.PathLike) -> list[epath.Path]:
             f"no images in {root}; expected files with one of {', '.join(SUFFIXES)}"
         )
     return files
-
-
-def read_image(file: epath.PathLike) -> np.ndarray:
-    """The pixels of an image file, 8 bits each.
-
-    Args:
-      file: in any format that Pillow reads.
-
-    Returns:
-      uint8 `[h, w, 1]` of gray files, `[h, w, 3]`, red, green and blue, of others.
-
-    Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if it is no image, has transparent pixels, or more than 8 bits, none
-        of which is dropped silently.
-    """
-    path = epath.Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(f"no image file {path}")
-    with path.open("rb") as stream:
-        try:
-            with PIL.Image.open(stream) as image:
-                return _pixels(image, path)
-        except PIL.UnidentifiedImageError:
-            raise ValueError(f"{path} is not an image that Pillow can read") from None
-
-
-def _pixels(image: PIL.Image.Image, path: epath.Path) -> np.ndarray:
-    if image.has_transparency_data:
-        alpha = np.asarray(image.convert("RGBA"))[..., 3]
-        if alpha.min() < 255:
-            raise ValueError(
-                f"{path} has transparent pixels, of which super-resolution knows "
-                "nothing; lay it over a background first"
-            )
-        image = image.convert("L" if image.mode == "LA" else "RGB")
-    if image.mode not in _GRAY + _COLOR:
-        raise ValueError(
-            f"{path} has pixels of Pillow's mode {image.mode!r}; use 8 bits per channel"
-        )
-    gray = image.mode in _GRAY
-    pixels = np.asarray(image.convert("L" if gray else "RGB"))
-    return pixels[..., None] if gray else pixels
 
 
 def file_patches(

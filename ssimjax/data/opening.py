@@ -120,6 +120,11 @@ def checked_dataset(dataset: Dataset) -> Dataset:
             "train and test images must have one shape, got "
             f"{train.images.shape[1:]} and {test.images.shape[1:]}"
         )
+    if train.images.dtype != test.images.dtype:
+        raise ValueError(
+            "train and test images must have one dtype, got "
+            f"{train.images.dtype} and {test.images.dtype}"
+        )
     highest = int(max(train.labels.max(), test.labels.max()))
     if highest >= len(dataset.classes):
         raise ValueError(

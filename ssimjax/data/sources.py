@@ -15,8 +15,7 @@ import PIL.Image
 from etils import epath
 
 from ssimjax.data.arrays import Arrays
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+from ssimjax.data.image_reading import SUFFIXES, read_image
 
 
 @runtime_checkable
@@ -60,7 +59,9 @@ class Folder:
             raise FileNotFoundError(
                 f"no data folder {root}; it must hold one folder of images per class"
             )
-        folders = sorted(p for p in root.iterdir() if p.is_dir())
+        folders = sorted(
+            p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")
+        )
         self.classes = tuple(p.name for p in folders)
         self.description = f"images in {root}"
         self._files = [
@@ -75,6 +76,13 @@ class Folder:
                 f"{root / 'class' / 'name.png'} with one of {', '.join(SUFFIXES)}"
             )
 
+        empty = set(range(len(folders))) - {label for _, label in self._files}
+        if empty:
+            names = ", ".join(self.classes[label] for label in sorted(empty))
+            raise FileNotFoundError(
+                f"no images in the class folders {names} of {root}; every class needs "
+                "one or more"
+            )
         self.fingerprint = _fingerprint(root, [file for file, _ in self._files])
 
     def __len__(self) -> int:
@@ -82,11 +90,7 @@ class Folder:
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         file, label = self._files[index]
-        with file.open("rb") as stream, PIL.Image.open(stream) as image:
-            gray = image.mode in ("1", "L", "LA", "I;16")
-            pixels = np.asarray(image.convert("L" if gray else "RGB"))
-        image = pixels[..., None] if gray else pixels
-        return {"image": image, "label": label, "name": str(file)}
+        return {"image": read_image(file), "label": label, "name": str(file)}
 
 
 class TFDS:

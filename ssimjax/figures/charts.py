@@ -58,6 +58,8 @@ def score_curves(
                     label=name,
                 )
             panel.set(xlabel="epoch", ylabel=label)
+            # Of a single evaluation, ticks would be fractions that overlap.
+            panel.locator_params(axis="x", nbins=5)
         panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
@@ -120,7 +122,7 @@ def accuracy_against_epsilon(
                 shown.values(), shown.keys(), loc="outside lower center", ncols=4
             )
         else:
-            panels.flat[len(kinds) - 1].legend(loc="upper right")
+            panels.flat[len(kinds) - 1].legend(loc="best")
 
 
 def accuracy_against_severity(tables: Mapping[str, Rows], path: epath.PathLike) -> None:

@@ -180,6 +180,7 @@ def image_grid(images: np.ndarray, path: epath.PathLike, *, columns: int) -> Non
     inches = min(1.0, 10.0 / columns)
     height = inches * columns * picture.shape[0] / picture.shape[1]
     with drawing(path, inches * columns, height) as figure:
+        figure.set_layout_engine("none")
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.imshow(
             picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"

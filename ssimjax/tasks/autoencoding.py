@@ -81,7 +81,7 @@ def reconstruction_scores(run: Run) -> Row:
         if not np.isfinite(values).all():
             raise FloatingPointError(f"{name} of a reconstruction is not finite")
         means = [float(np.mean(each, dtype=np.float64)) for each in values]
-        row |= with_spread({name: np.array(means) if len(means) > 1 else means[0]})
+        row |= with_spread({name: np.array(means)})
         errors = np.std(values, -1, ddof=1) / np.sqrt(len(test))
         row[f"{name}_se"] = float(errors.mean())
     return row

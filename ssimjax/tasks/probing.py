@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ssimjax.training import Row
+from ssimjax.training import Row, with_spread
 
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 
@@ -87,9 +87,4 @@ def probe(
             model = fitted(machine, "regressor__", codes[train], values[train])
             squares = (model.predict(codes[test]) - values[test]) ** 2
             found.setdefault(f"{name} mse", []).append(float(squares.mean()))
-    row: Row = {}
-    for name, values in found.items():
-        row[name] = float(np.mean(values))
-        row[f"{name}_sd"] = float(np.std(values, ddof=1))
-        row[f"{name}_each"] = values
-    return row
+    return with_spread({name: np.array(values) for name, values in found.items()})

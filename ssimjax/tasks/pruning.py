@@ -9,9 +9,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from ssimjax.data import Arrays, eval_batches
+from ssimjax.data import eval_batches
+from ssimjax.tasks.robustness import accuracies, score
 from ssimjax.tasks.run import Run
-from ssimjax.training import Row, named_key, root_key, with_spread
+from ssimjax.training import Row, named_key, root_key
 
 Order = Literal["smallest norm", "random"]
 
@@ -51,7 +52,7 @@ def pruning_accuracy(
       run: a trained classifier.
       shares: of the filters that are removed, in [0, 1].
       orders: which go first: those of the smallest norm, or any.
-      examples: how many test examples; all if None.
+      examples: how many test examples, spread evenly; all if None.
       seed: of the random order.
 
     Returns:
@@ -59,30 +60,30 @@ def pruning_accuracy(
       all seeds' networks as in `attack_accuracy`.
 
     Raises:
+      FloatingPointError: if a logit is not finite.
       ValueError: if a share is not in [0, 1] or an order unknown.
     """
     if not shares or not 0 <= min(shares) <= max(shares) <= 1:
         raise ValueError(f"shares must be numbers in [0, 1], got {shares}")
     if unknown := set(orders) - set(get_args(Order)):
         raise ValueError(f"orders must be of {get_args(Order)}, got {sorted(unknown)}")
-    arrays = run.dataset.test
-    if examples is not None and examples < len(arrays):
-        arrays = Arrays(arrays.images[:examples], arrays.labels[:examples])
+    arrays = run.dataset.test.spread(examples)
     width = run.config.training.eval_batch_size
 
     @jax.jit
     def hits(state: Any, keep: Array, batch: Any) -> Array:
         model = run.task.model(state)
         model.features = _Pruned(model.features, keep)
-        logits = model(run.task.prepare(batch["image"]))
-        guesses = min(5, logits.shape[-1])
-        best = jax.lax.top_k(logits, guesses)[1] == batch["label"][:, None]
-        return jnp.stack([best[:, 0], best.any(1)]) & batch["mask"][None]
+        return score(model, run.task.prepare(batch["image"]), batch["label"])
 
-    def accuracy(state: Any, keep: np.ndarray) -> np.ndarray:
-        batches = eval_batches(arrays, batch_size=width)
-        right = [np.asarray(hits(state, jnp.asarray(keep), b)).sum(1) for b in batches]
-        return np.sum(right, 0) / len(arrays)
+    def all_hits(state: Any, keep: np.ndarray) -> np.ndarray:
+        parts = [
+            np.asarray(hits(state, jnp.asarray(keep), batch))[
+                :, np.asarray(batch["mask"])
+            ]
+            for batch in eval_batches(arrays, batch_size=width)
+        ]
+        return np.concatenate(parts, 1)
 
     rows = []
     for order in orders:
@@ -98,14 +99,16 @@ def pruning_accuracy(
             removed = round(share * len(ranks[0]))
             each = np.stack(
                 [
-                    accuracy(state, (rank >= removed).astype(np.float32))
+                    all_hits(state, (rank >= removed).astype(np.float32))
                     for state, rank in zip(run.states(), ranks)
                 ]
             )
-            values = each[0] if len(each) == 1 else each.T
+            if np.isnan(each).any():
+                raise FloatingPointError(
+                    f"logits are not finite without {removed} of the filters"
+                )
             rows.append(
-                {"order": order, "removed": removed / len(ranks[0])}
-                | with_spread({"top1": values[0], "top5": values[1]})
+                {"order": order, "removed": removed / len(ranks[0])} | accuracies(each)
             )
     return rows
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ssimjax import corruptions
 from ssimjax.attacks import by_name, gradient_health, is_fooled, transfer
@@ -111,7 +111,7 @@ def attack_accuracy(
                 aims[WORST] = set.intersection(*(aims[name] for name in attacks))
             rows.extend(
                 {"split": split, "attack": name, "epsilon": epsilon}
-                | _accuracies(hits, aims[name])
+                | accuracies(hits, aims[name])
                 | {"examples": len(arrays)}
                 for name, hits in found.items()
             )
@@ -147,8 +147,12 @@ def corruption_accuracy(
     """
     arrays = run.dataset.test.spread(examples)
     images, labels = run.task.prepare(jnp.asarray(arrays.images)), arrays.labels
-    score = jax.jit(functools.partial(_score, run.task))
     states = run.states()
+
+    @jax.jit
+    def hits_of(state: Any, images: Array) -> Array:
+        return score(run.task.model(state), images, labels)
+
     rows = []
     for name in names:
         for severity in range(6):
@@ -156,14 +160,14 @@ def corruption_accuracy(
             corrupted = images
             if severity:
                 corrupted = corruptions.corrupt(key, images, name, severity=severity)
-            hits = np.stack([score(state, corrupted, labels) for state in states])
+            hits = np.stack([hits_of(state, corrupted) for state in states])
             if np.isnan(hits).any():
                 raise FloatingPointError(
                     f"logits are not finite under {name} of severity {severity}"
                 )
             rows.append(
                 {"corruption": name, "severity": severity}
-                | _accuracies(hits)
+                | accuracies(hits)
                 | {"examples": len(arrays)}
             )
     return rows
@@ -221,12 +225,12 @@ def _hits_under(
             return model(x) / divisor
 
         found = attack(key, logits_fn, images, labels, epsilon=epsilon)
-        return _score(run.task, state, found, labels)
+        return score(run.task.model(state), found, labels)
 
     @jax.jit
     def clean_hits(state: Any, batch: Any) -> Array:
         images = run.task.prepare(batch["image"])
-        return _score(run.task, state, images, batch["label"])
+        return score(run.task.model(state), images, batch["label"])
 
     def all_hits(
         key: PRNGKeyArray, state: Any, other: Any, arrays: Arrays, epsilon: float
@@ -249,9 +253,19 @@ def _hits_under(
     return all_hits
 
 
-def _score(task: Any, state: Any, images: Array, labels: Any) -> Array:
-    """Whether each example is right at the first and within five guesses, or NaN."""
-    logits, labels = task.model(state)(images), jnp.asarray(labels)
+def score(model: Any, images: Array, labels: Any) -> Float[Array, "2 b"]:
+    """Which images a classifier gets right.
+
+    Args:
+      model: the classifier, from images to logits.
+      images: as it takes them.
+      labels: true classes.
+
+    Returns:
+      Whether each is right at the first and within five guesses, as 0 and 1, or NaN
+      where a logit is not finite.
+    """
+    logits, labels = model(images), jnp.asarray(labels)
     guesses = min(5, logits.shape[-1])
     right = jnp.stack(
         [~is_fooled(logits, labels, top_k=k) for k in (1, guesses)]
@@ -267,9 +281,15 @@ def _aims(name: str, options: Mapping[str, Any]) -> set[str]:
     return {"top1", "top5"} if name in _SINGLE_STEP else {f"top{guesses}"}
 
 
-def _accuracies(hits: np.ndarray, kept: Collection[str] = ("top1", "top5")) -> Row:
-    """Means over the examples of hits `[seeds, 2, examples]`."""
-    means = hits.mean(-1, dtype=np.float64)
-    values = means[0] if len(means) == 1 else means.T
-    both = {"top1": values[0], "top5": values[1]}
+def accuracies(hits: np.ndarray, kept: Collection[str] = ("top1", "top5")) -> Row:
+    """Accuracies for a table.
+
+    Args:
+      hits: of `score`, `[seeds, 2, examples]`.
+      kept: "top1", "top5" or both.
+
+    Returns:
+      Means over the examples, and of several seeds what `with_spread` adds.
+    """
+    both = dict(zip(("top1", "top5"), hits.mean(-1, dtype=np.float64).T))
     return with_spread({name: both[name] for name in both if name in kept})

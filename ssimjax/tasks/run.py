@@ -92,7 +92,7 @@ def train(
       The run. If the folder holds the finished run of this config, that run.
 
     Raises:
-      FileExistsError: if the folder holds a run of another config.
+      FileExistsError: if the folder holds a run of another config, or of other `data`.
       FileNotFoundError: if the data are not there.
       FloatingPointError: if a loss or a gradient is not finite.
       OSError: if the folder cannot be written.
@@ -103,6 +103,8 @@ def train(
     folder = None
     if workdir is not None:
         folder = training.claim(workdir, config, free=training.FREE_KEYS)
+        if data is not None:
+            _claim_for(folder, data)
     if folder is not None and (folder / "summary.json").exists():
         return load(folder, data=data)
     dataset, task = _build(config, data, folder)
@@ -120,6 +122,23 @@ def train(
         report=report,
     )
     return Run(config, dataset, task, *fitted)
+
+
+def _claim_for(folder: epath.Path, data: Dataset) -> None:
+    """Refuses a folder whose run was trained on other data given by hand."""
+    now = {"train": data.train.fingerprint, "test": data.test.fingerprint}
+    known = folder / "data.json"
+    if (folder / "checkpoints").exists():
+        before = training.read_json(known) if known.exists() else now
+        for split in now:
+            if before[split] != now[split]:
+                raise FileExistsError(
+                    f"workdir {folder} holds a run on other {split} examples; choose "
+                    "another folder, or delete it"
+                )
+    training.barrier("data are compared")
+    if training.is_main():
+        training.write_whole(known, json.dumps(now) + "\n")
 
 
 def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
@@ -145,7 +164,7 @@ def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
         seeds=range(config.seed, config.seed + config.seeds),
         mesh=training.data_mesh(replicas=config.seeds),
         skip_nonfinite=False,
-    ).initial_state()
+    ).abstract_state()
     nothing = FileNotFoundError(f"workdir {folder} holds no checkpoint yet")
     if not (folder / "checkpoints").exists():
         raise nothing
@@ -160,7 +179,7 @@ def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
         task=task,
         state=found[1],
         history=training.read_rows(folder / "metrics.jsonl"),
-        summary=json.loads(summary.read_text()) if summary.exists() else {},
+        summary=training.read_json(summary) if summary.exists() else {},
     )
 
 

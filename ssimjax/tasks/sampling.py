@@ -351,5 +351,4 @@ def _over_replicas(run: Run, scores: Callable[[int], Mapping[str, Array]]) -> Ro
     for replica in range(run.config.seeds):
         for name, value in scores(replica).items():
             every.setdefault(name, []).append(float(value))
-    alone = run.config.seeds == 1
-    return with_spread({n: v[0] if alone else np.array(v) for n, v in every.items()})
+    return with_spread({name: np.array(values) for name, values in every.items()})

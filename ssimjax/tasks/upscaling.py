@@ -135,8 +135,6 @@ def folder_scores(
             values = {
                 score: np.array([one[score] for one in scores]) for score in scores[0]
             }
-            if len(scores) == 1:
-                values = scores[0]
             rows.append({"image": file.stem, "method": method} | with_spread(values))
     return rows
 

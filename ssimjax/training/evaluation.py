@@ -74,7 +74,8 @@ def with_spread(metrics: Mapping[str, Any]) -> dict[str, Any]:
       metrics: numbers, or arrays `[seeds]`, by name.
 
     Returns:
-      `NAME`, and of arrays also `NAME_sd` (of the sample, n - 1) and `NAME_each`.
+      `NAME`, and of several numbers also `NAME_sd` (of the sample, n - 1) and
+      `NAME_each`.
 
     Example:
       >>> with_spread({"top1": np.array([0.25, 0.75])})["top1"]
@@ -83,7 +84,7 @@ def with_spread(metrics: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, value in metrics.items():
         row[name] = float(np.mean(value))
-        if np.ndim(value):
+        if np.size(value) > 1:
             row[f"{name}_sd"] = float(np.std(value, ddof=1))
             row[f"{name}_each"] = np.asarray(value, float).tolist()
     return row

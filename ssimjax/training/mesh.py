@@ -68,7 +68,7 @@ def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
     devices = mesh.shape["data"]
     if batch_size < 1 or batch_size % devices:
         below = batch_size // devices * devices
-        near = [size for size in (below, below + devices) if size > 0]
+        near = [size for size in (below, below + devices) if size > 0] or [devices]
         raise ValueError(
             f"{name} must be a positive multiple of the {devices} devices, got "
             f"{batch_size}; near it: {', '.join(map(str, near))}"

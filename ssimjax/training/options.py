@@ -1,6 +1,7 @@
 """What a run may choose: the keys of the section `training` of every config."""
 
 import dataclasses
+import math
 
 from ssimjax.training.checkpoints import parse_best
 
@@ -62,13 +63,15 @@ class Options:
     profile_steps: tuple[int, ...] = ()
 
     def __post_init__(self):
-        """Checks all but the batch sizes, which depend on the devices.
+        """Checks all but what depends on the devices.
 
         Raises:
           ValueError: if a value is out of its range.
         """
         for name in (
             "epochs",
+            "batch_size",
+            "eval_batch_size",
             "log_every",
             "eval_every",
             "checkpoint_every",
@@ -79,6 +82,8 @@ class Options:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be > 0, got {value}")
+        if math.isinf(self.epochs):
+            raise ValueError(f"epochs must be a number, got {self.epochs}")
         if self.nonfinite not in ("stop", "skip"):
             raise ValueError(
                 f"nonfinite must be 'stop' or 'skip', got {self.nonfinite!r}"

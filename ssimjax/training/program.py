@@ -85,6 +85,15 @@ class Program:
         start = jax.jit(self._start, out_shardings=self._state_sharding)
         return start(self._keys)
 
+    def abstract_state(self) -> Any:
+        """Shapes, dtypes and devices of the state, without computing one."""
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=self._state_sharding
+            ),
+            jax.eval_shape(self._start, self._keys),
+        )
+
     def replicated(self, state: Any) -> Any:
         """A state of which every device holds all; all processes call it together."""
         copy = jax.jit(lambda state: state, out_shardings=self._replicated)

@@ -30,16 +30,20 @@ def claim(
       The folder, with the config in it as `config.json`.
 
     Raises:
-      FileExistsError: if the folder holds a run of another config; the message lists
-        what differs.
+      FileExistsError: if the folder holds a run of another config that has begun; the
+        message lists what differs.
+      NotADirectoryError: if it is a file.
+      ValueError: if the config in it is damaged.
       OSError: if the folder cannot be written; the message names it.
     """
     folder = epath.Path(workdir)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"workdir must be a folder, and {folder} is a file")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / "config.json"
         if known.exists():
-            _refuse_another(folder, json.loads(known.read_text()), config, free)
+            _refuse_another(folder, read_json(known), config, free)
         # All processes have looked before one writes.
         barrier("config is compared")
         text = config.to_json_best_effort(indent=2) + "\n"
@@ -70,6 +74,24 @@ def write_whole(path: epath.Path, text: str) -> None:
     beside.replace(path)
 
 
+def read_json(path: epath.Path) -> Any:
+    """What a file of a run holds.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Its value.
+
+    Raises:
+      ValueError: if it is cut short or no JSON; the message names it.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
 def read_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
     """The config of the run in a folder.
 
@@ -88,7 +110,7 @@ def read_config(workdir: epath.PathLike) -> ml_collections.ConfigDict:
             f"no run in workdir {workdir}: it has no config.json; train one there with "
             f"python -m experiments.train --workdir={workdir} --config=..."
         )
-    config = ml_collections.ConfigDict(_with_tuples(json.loads(path.read_text())))
+    config = ml_collections.ConfigDict(_with_tuples(read_json(path)))
     return config.lock()
 
 
@@ -115,12 +137,26 @@ def _refuse_another(
         if before.get(key, ...) != now.get(key, ...)
         and not any(key == f or (f[-1] == "." and key.startswith(f)) for f in free)
     ]
-    if changes:
+    if changes and _has_begun(folder):
         state = "a finished run" if (folder / "summary.json").exists() else "a run"
         raise FileExistsError(
             f"workdir {folder} holds {state} of another config; choose another folder, "
             "or delete it. What differs:\n" + "\n".join(changes)
         )
+
+
+def _has_begun(folder: epath.Path) -> bool:
+    """Whether there is anything to lose, or a run that has no checkpoint yet."""
+    if (folder / "summary.json").exists():
+        return True
+    checkpoints = folder / "checkpoints"
+    if checkpoints.exists() and any(checkpoints.iterdir()):
+        return True
+    try:
+        with alone_in(folder):
+            return False
+    except FileExistsError:
+        return True
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ssimjax.data import (
     decode,
     open_dataset,
 )
+from ssimjax.data.cache import cached
 
 IMAGES = np.zeros((4, 8, 8, 3), np.uint8)
 
@@ -73,6 +74,28 @@ def test_gray_files_have_one_channel(tmp_path):
     np.testing.assert_array_equal(Folder(tmp_path)[0]["image"], pixels[..., None])
 
 
+def test_what_8_bits_cannot_hold_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "a" / "x.png"
+    deep = np.arange(20, dtype=np.uint16).reshape(4, 5) * 1000
+    clear = np.zeros((4, 5, 4), np.uint8)
+    for pixels, message in (
+        (deep, "x.png has pixels of Pillow's mode 'I;16'; use 8 bits"),
+        (clear, "x.png has transparent pixels"),
+    ):
+        PIL.Image.fromarray(pixels).save(file)
+        with pytest.raises(ValueError, match=message):
+            Folder(tmp_path)[0]
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    PIL.Image.fromarray(noise).save(file)
+    file.write_bytes(file.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="x.png cannot be read: .*runcated"):
+        Folder(tmp_path)[0]
+    # Neither is it the cache that fails.
+    with pytest.raises(ValueError, match="x.png cannot be read"):
+        cached(Folder(tmp_path), tmp_path / "cache")
+
+
 def test_folder_errors(folder, tmp_path_factory):
     with pytest.raises(
         FileNotFoundError, match="no data folder .*missing; it must hold"
@@ -80,10 +103,16 @@ def test_folder_errors(folder, tmp_path_factory):
         Folder(folder / "missing")
     with pytest.raises(FileNotFoundError, match="no images in the class folders of"):
         Folder(tmp_path_factory.mktemp("empty"))
+    (folder / "train" / ".hidden").mkdir()
+    assert Folder(folder / "train").classes == ("ant", "cat")
+    (folder / "train" / "emu").mkdir()
+    with pytest.raises(FileNotFoundError, match="no images in .* emu of .*/train"):
+        Folder(folder / "train")
+    (folder / "train" / "emu").rmdir()
     PIL.Image.new("RGB", (9, 9)).save(folder / "train" / "cat" / "odd.png")
     with pytest.raises(ValueError, match=r"one shape; .*odd.png has \(9, 9, 3\)"):
         decode(Folder(folder / "train"))
-    (folder / "test" / "dog").mkdir()
+    (folder / "test" / "cat").rename(folder / "test" / "dog")
     with pytest.raises(ValueError, match="train and test must have the same classes"):
         open_dataset(folder_config(folder))
 
@@ -100,6 +129,9 @@ def test_datasets_are_checked():
     train, test = Arrays(IMAGES, [0, 1, 2, 1]), Arrays(IMAGES[:, 1:], [0] * 4)
     with pytest.raises(ValueError, match="must have one shape"):
         checked_dataset(Dataset(train, test, ("a", "b", "c"), ""))
+    floats = Arrays(np.zeros(IMAGES.shape, np.float32), [0] * 4)
+    with pytest.raises(ValueError, match="one dtype, got uint8 and float32"):
+        checked_dataset(Dataset(train, floats, ("a", "b", "c"), ""))
     with pytest.raises(ValueError, match="classes names 2 labels, but a label is 2"):
         checked_dataset(Dataset(train, train, ("a", "b"), ""))
 

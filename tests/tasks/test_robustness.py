@@ -114,6 +114,9 @@ def test_pruning_goes_from_all_filters_to_none(name, runs):
         pruning_accuracy(run, shares=(1.5,))
     with pytest.raises(ValueError, match="orders must be of .*'largest'"):
         pruning_accuracy(run, shares=(0.5,), orders=("largest",))
+    broken = run._replace(state=jax.tree.map(lambda x: jnp.nan * x, run.state))
+    with pytest.raises(FloatingPointError, match="not finite without 0 of the filter"):
+        pruning_accuracy(broken, shares=(0.0,))
 
 
 def test_filters_by_hand(runs):

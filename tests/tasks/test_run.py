@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssimjax.data import Arrays
 from ssimjax.tasks import (
     attack_accuracy,
     draw_attack,
@@ -62,6 +63,14 @@ def test_folder_of_another_config_is_refused(run):
         other.seed = 1
     with pytest.raises(FileExistsError, match="a finished run of another config"):
         train(other, workdir, data=stripes_dataset())
+
+
+def test_folder_of_other_data_is_refused(run):
+    workdir, run = run
+    data = stripes_dataset()
+    swapped = Arrays(data.train.images, 1 - data.train.labels)
+    with pytest.raises(FileExistsError, match="a run on other train examples"):
+        train(run.config, workdir, data=data._replace(train=swapped))
 
 
 def test_attack_starts_at_clean_accuracy_and_hurts(run):

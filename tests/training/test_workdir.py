@@ -1,7 +1,9 @@
 import ml_collections
 import pytest
+from etils import epath
 
 from ssimjax.training import claim, read_config
+from ssimjax.training.workdir import alone_in
 
 
 def config(**changes):
@@ -17,6 +19,7 @@ def test_same_config_may_come_back(tmp_path):
 
 def test_another_config_is_refused_with_the_difference(tmp_path):
     claim(tmp_path, config())
+    (tmp_path / "checkpoints" / "5").mkdir(parents=True)
     with pytest.raises(FileExistsError, match="holds a run of another config") as error:
         claim(tmp_path, config(rate=0.25, model={"widths": (1, 2), "depth": 3}))
     lines = str(error.value).splitlines()[1:]
@@ -29,10 +32,31 @@ def test_another_config_is_refused_with_the_difference(tmp_path):
         claim(tmp_path, config(seed=1))
 
 
+def test_config_of_a_run_that_never_began_is_replaced(tmp_path):
+    claim(tmp_path, config(seed=-3))
+    (tmp_path / "checkpoints").mkdir()
+    assert read_config(claim(tmp_path, config())).seed == 0
+    # Unless it is about to write its first checkpoint.
+    with (
+        alone_in(epath.Path(tmp_path)),
+        pytest.raises(FileExistsError, match="a run of another config"),
+    ):
+        claim(tmp_path, config(seed=1))
+
+
+def test_damaged_config_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"seed": ')
+    for look in (read_config, lambda folder: claim(folder, config())):
+        with pytest.raises(ValueError, match="config.json is damaged: Expecting"):
+            look(tmp_path)
+
+
 def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="workdir .*file/run cannot be written"):
         claim(tmp_path / "file" / "run", config())
+    with pytest.raises(NotADirectoryError, match="must be a folder, and .* is a file"):
+        claim(tmp_path / "file", config())
 
 
 def test_folder_without_a_run(tmp_path):

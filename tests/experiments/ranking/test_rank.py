@@ -162,7 +162,7 @@ def test_runs_that_do_not_fit_together(autoencoder):
     refused(autoencoder, "below the 20 test images, got 20", indices=[20])
     with pytest.raises(ValueError, match="two or more autoencoders, got .'one'."):
         pictures.reconstruct({"one": autoencoder})
-    with pytest.raises(ValueError, match="workdirs must be different folders"):
+    with pytest.raises(ValueError, match="--workdir must name different folders"):
         pictures.load_runs(["runs/a", "runs/a"])
 
 

@@ -1,0 +1,55 @@
+"""One image file, of which nothing is dropped silently."""
+
+import numpy as np
+import PIL.Image
+from etils import epath
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+# What Pillow converts without loss to 8 bits of gray, or of red, green and blue.
+_GRAY = ("1", "L")
+_COLOR = ("RGB", "P", "CMYK", "YCbCr", "LAB", "HSV")
+
+
+def read_image(file: epath.PathLike) -> np.ndarray:
+    """The pixels of an image file, 8 bits each.
+
+    Args:
+      file: in any format that Pillow reads.
+
+    Returns:
+      uint8 `[h, w, 1]` of gray files, `[h, w, 3]`, red, green and blue, of others.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is no image or cut short, or if it has transparent pixels or
+        more than 8 bits, none of which is dropped silently.
+    """
+    path = epath.Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image file {path}")
+    with path.open("rb") as stream:
+        try:
+            with PIL.Image.open(stream) as image:
+                return _pixels(image, path)
+        except PIL.UnidentifiedImageError:
+            raise ValueError(f"{path} is not an image that Pillow can read") from None
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _pixels(image: PIL.Image.Image, path: epath.Path) -> np.ndarray:
+    if image.has_transparency_data:
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+        if alpha.min() < 255:
+            raise ValueError(
+                f"{path} has transparent pixels, which no network here knows; lay "
+                "it over a background first"
+            )
+        image = image.convert("L" if image.mode == "LA" else "RGB")
+    if image.mode not in _GRAY + _COLOR:
+        raise ValueError(
+            f"{path} has pixels of Pillow's mode {image.mode!r}; use 8 bits per channel"
+        )
+    gray = image.mode in _GRAY
+    pixels = np.asarray(image.convert("L" if gray else "RGB"))
+    return pixels[..., None] if gray else pixels
