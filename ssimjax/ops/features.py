@@ -4,6 +4,8 @@ They are named after the features that they are taken in: the names FID and KID 
 to one network and its weights, which `ssimjax.nn.load_inception` reads.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -50,19 +52,49 @@ def frechet_distance(x: Images, y: Images) -> Float[Array, ""]:
         raise ValueError(
             f"x and y must hold two features or more each, got {len(x)} and {len(y)}"
         )
-    # The trace of the root is the sum of the singular values of X_c Y_cᵀ, where
-    # Σ = X_cᵀ X_c: no root of a matrix, and nothing squared.
     gap = x.mean(0) - y.mean(0)
     x, y = (
         (v - v.mean(0, keepdims=True)) / jnp.sqrt(jnp.asarray(len(v) - 1, v.dtype))
         for v in (x, y)
     )
-    if min(len(x), len(y)) > x.shape[1]:
-        # Rows of the same product of transposes, and fewer of them.
-        x, y = (jnp.linalg.qr(v, mode="r") for v in (x, y))
+    return (gap**2).sum() + (x**2).sum() + (y**2).sum() - 2 * _root_trace(x, y)
+
+
+@jax.custom_jvp
+def _root_trace(x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Float[Array, ""]:
+    """The trace of (Σ_x Σ_y)^½, Σ = Xᵀ X: the sum of singular values of X Yᵀ.
+
+    No root of a matrix, and nothing squared. The derivative is that of a sum of
+    singular values, X Yᵀ = U S Vᵀ, along U Vᵀ of those that are not 0; those of QR and
+    SVD themselves are infinite where a feature is constant.
+    """
+    x, y = (upper for _, upper in _triangular(x, y))
     product = jnp.matmul(x, y.T, precision=_HIGHEST)
-    roots = jnp.linalg.svd(product, compute_uv=False).sum()
-    return (gap**2).sum() + (x**2).sum() + (y**2).sum() - 2 * roots
+    return jnp.linalg.svd(product, compute_uv=False).sum()
+
+
+@_root_trace.defjvp
+def _root_trace_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    matmul = functools.partial(jnp.matmul, precision=_HIGHEST)
+    (basis_x, x), (basis_y, y) = _triangular(*primals)
+    u, values, vt = jnp.linalg.svd(matmul(x, y.T), full_matrices=False)
+    rounding = jnp.finfo(values.dtype).eps * max(u.shape[0], vt.shape[1])
+    seen = values > rounding * values.max()
+    polar = matmul(u * seen[None], vt)
+    along_x, along_y = matmul(polar, y), matmul(polar.T, x)
+    if basis_x is not None and basis_y is not None:
+        along_x, along_y = matmul(basis_x, along_x), matmul(basis_y, along_y)
+    change_x, change_y = tangents
+    return values.sum(), (along_x * change_x).sum() + (along_y * change_y).sum()
+
+
+def _triangular(x: Array, y: Array) -> list[tuple[Array | None, Array]]:
+    """Each as an orthonormal basis times fewer rows, or as it is, without a basis."""
+    if min(len(x), len(y)) <= x.shape[1]:
+        return [(None, x), (None, y)]
+    return [jnp.linalg.qr(v) for v in (x, y)]
 
 
 @compiled

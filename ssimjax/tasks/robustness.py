@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -81,6 +81,7 @@ def attack_accuracy(
         name: _hits_under(run, surrogate, name, options, divisor)
         for name, options in attacks.items()
     }
+    hits_of = _scorer(run)
     states = run.states()
     others = states if surrogate is None else surrogate.states()
     if len(others) not in (1, len(states)):
@@ -91,15 +92,20 @@ def attack_accuracy(
     for split in splits:
         arrays = getattr(run.dataset, split).spread(examples)
         for epsilon in epsilons:
-            found: dict[str, np.ndarray] = {}
+            found: dict[str, Any] = {}
+            clean = None
+            if epsilon == 0:  # No image can move, however long an attack tries.
+                clean = np.stack([hits_of(state, arrays) for state in states])
             for name, hits in hits_under.items():
                 key = named_key(root_key(seed), name)
-                found[name] = np.stack(
-                    [
-                        hits(key, state, others[i % len(others)], arrays, epsilon)
-                        for i, state in enumerate(states)
-                    ]
-                )
+                found[name] = clean
+                if clean is None:
+                    found[name] = np.stack(
+                        [
+                            hits(key, state, others[i % len(others)], arrays, epsilon)
+                            for i, state in enumerate(states)
+                        ]
+                    )
                 broken = np.isnan(found[name]).mean()
                 if broken:
                     raise FloatingPointError(
@@ -146,21 +152,18 @@ def corruption_accuracy(
       Hendrycks and Dietterich 2019, Benchmarking neural network robustness.
     """
     arrays = run.dataset.test.spread(examples)
-    images, labels = run.task.prepare(jnp.asarray(arrays.images)), arrays.labels
-    states = run.states()
-
-    @jax.jit
-    def hits_of(state: Any, images: Array) -> Array:
-        return score(run.task.model(state), images, labels)
-
+    images = run.task.prepare(jnp.asarray(arrays.images))
+    hits_of, states = _scorer(run), run.states()
+    clean = np.stack([hits_of(state, arrays) for state in states])
     rows = []
     for name in names:
         for severity in range(6):
-            key = named_key(root_key(seed), f"{name} {severity}")
-            corrupted = images
+            hits = clean
             if severity:
+                key = named_key(root_key(seed), f"{name} {severity}")
                 corrupted = corruptions.corrupt(key, images, name, severity=severity)
-            hits = np.stack([hits_of(state, corrupted) for state in states])
+                moved = Arrays(np.asarray(corrupted), arrays.labels)
+                hits = np.stack([hits_of(state, moved) for state in states])
             if np.isnan(hits).any():
                 raise FloatingPointError(
                     f"logits are not finite under {name} of severity {severity}"
@@ -227,11 +230,6 @@ def _hits_under(
         found = attack(key, logits_fn, images, labels, epsilon=epsilon)
         return score(run.task.model(state), found, labels)
 
-    @jax.jit
-    def clean_hits(state: Any, batch: Any) -> Array:
-        images = run.task.prepare(batch["image"])
-        return score(run.task.model(state), images, batch["label"])
-
     def all_hits(
         key: PRNGKeyArray, state: Any, other: Any, arrays: Arrays, epsilon: float
     ) -> np.ndarray:
@@ -242,12 +240,32 @@ def _hits_under(
         for number, batch in enumerate(
             eval_batches(arrays, batch_size=size, sharding=sharding)
         ):
-            if epsilon == 0:  # No image can move, however long an attack tries.
-                result = clean_hits(state, batch)
-            else:
-                own = jax.random.fold_in(key, number)
-                result = hits(own, state, other, batch, jnp.float32(epsilon))
+            own = jax.random.fold_in(key, number)
+            result = hits(own, state, other, batch, jnp.float32(epsilon))
             parts.append(np.asarray(result)[:, np.asarray(batch["mask"])])
+        return np.concatenate(parts, 1)
+
+    return all_hits
+
+
+def _scorer(run: Run) -> Callable[[Any, Arrays], np.ndarray]:
+    """A function of a state and examples: `score` of all of them, batch by batch."""
+    mesh = data_mesh()
+    width = run.config.training.eval_batch_size
+    check_batch_size("eval_batch_size", width, mesh)
+    sharding = NamedSharding(mesh, P("data"))
+
+    @jax.jit
+    def hits(state: Any, batch: Any) -> Array:
+        images = run.task.prepare(batch["image"])
+        return score(run.task.model(state), images, batch["label"])
+
+    def all_hits(state: Any, arrays: Arrays) -> np.ndarray:
+        batches = eval_batches(arrays, batch_size=width, sharding=sharding)
+        parts = [
+            np.asarray(hits(state, batch))[:, np.asarray(batch["mask"])]
+            for batch in batches
+        ]
         return np.concatenate(parts, 1)
 
     return all_hits

@@ -136,7 +136,7 @@ def fit(
             "continued_from": start,
             "seeds": list(range(seed, seed + seeds)),
             "train": with_spread(evaluate(state, dataset.train)),
-            "test": with_spread(evaluate(state, dataset.test)),
+            "test": run.results or with_spread(evaluate(state, dataset.test)),
             "images_per_second": run.clock.rate,
             "compile_seconds": program.compile_seconds,
             "memory_bytes": program.memory_bytes,
@@ -178,6 +178,8 @@ class _Run:
             self._length, epochs=options.epochs, batch_size=options.batch_size
         )
         self.clock = Clock()
+        # Of the last step, if this process took it.
+        self.results: dict[str, Any] | None = None
 
     def train(self, state: Any, start: int, since_row: Any) -> Any:
         """All steps from `start` on; `since_row` are metrics of steps without a row."""
@@ -246,6 +248,8 @@ class _Run:
                 if evaluate:
                     results = with_spread(self._evaluate(state, self._dataset.test))
                     self._add_row("test", done, results)
+                if done == self.steps:
+                    self.results = results
                     self._visualise(state, done)
                 if self._checkpoints is not None and (save or stopping):
                     notes = {name: value.tolist() for name, value in values.items()}

@@ -24,7 +24,7 @@ def sgd(
 
     Args:
       rate: learning rate at the first step, > 0.
-      schedule: "constant", or "cosine" down to 0 at the last step.
+      schedule: "constant", or "cosine" down to 0 after the last step.
       steps: number of steps of the run.
       momentum: in [0, 1).
       weight_decay: >= 0.
@@ -68,7 +68,7 @@ def adam(
 
     Args:
       rate: learning rate at the first step, > 0.
-      schedule: "constant", or "cosine" down to 0 at the last step.
+      schedule: "constant", or "cosine" down to 0 after the last step.
       steps: number of steps of the run.
       b1: decay of the mean gradient, in [0, 1).
       b2: decay of the mean squared gradient, in [0, 1).

@@ -31,6 +31,23 @@ def test_frechet_distance_of_a_sample_to_itself_is_0():
     assert abs(frechet_distance(x, x)) < 1e-3 * np.trace(np.cov(x.T))
 
 
+@pytest.mark.parametrize("counts", [(20, 30), (4, 5)])
+@pytest.mark.parametrize("constant", ["none", "x", "both"])
+def test_gradient_is_that_of_differences(counts, constant, float64):
+    x, y = (features(count, seed) for seed, count in enumerate(counts))
+    x[:, 2] = x[:, 2] if constant == "none" else 0.5
+    y[:, 2] = 0.5 if constant == "both" else y[:, 2]
+    gradient = jax.grad(frechet_distance, (0, 1))(x, y)
+    assert all(np.isfinite(g).all() for g in gradient)
+    for row, column in ((0, 0), (1, 2), (3, 5)):
+        step = np.zeros_like(x)
+        step[row, column] = 1e-5
+        rise = frechet_distance(x + step, y) - frechet_distance(x - step, y)
+        np.testing.assert_allclose(
+            gradient[0][row, column], rise / 2e-5, rtol=1e-4, atol=1e-5
+        )
+
+
 def test_polynomial_kernel_is_the_formula():
     x, y = features(3, 0), features(4, 1)
     expected = (x @ y.T / 6 + 0.5) ** 2
