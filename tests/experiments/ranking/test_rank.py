@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from configs import reconstruction
+from configs.snell2017 import stl10
 from experiments.ranking import metrics, page, pictures
 from ssimjax import losses
 from ssimjax.data import Arrays
@@ -19,9 +20,9 @@ from tests.experiments.ranking.small import pictures as small_pictures
 ROOT = pathlib.Path(__file__).parents[3]
 
 
-def run(module, *arguments):
+def rank(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", f"experiments.{module}", *map(str, arguments)],
+        [sys.executable, "-m", "experiments.rank", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -29,32 +30,23 @@ def run(module, *arguments):
     )
 
 
-def rank(*arguments):
-    return run("rank", *arguments)
-
-
 def trained(workdir, epochs):
-    done = run(
-        "train",
-        "--config=configs/snell2017/stl10.py:mse",
-        f"--workdir={workdir}",
-        "--config.data.source=photographs",
-        "--config.data.size=16",
-        "--config.data.train_count=160",
-        "--config.data.test_count=20",
-        "--config.model.widths=(8,16)",
-        "--config.optimizer.rate=5e-3",
-        "--config.training.batch_size=32",
-        "--config.training.eval_batch_size=32",
-        "--config.training.visualise=False",
-        f"--config.training.epochs={epochs}",
-    )
-    assert done.returncode == 0, done.stderr
+    config = stl10.get_config("mse")
+    with config.unlocked():
+        config.data.update(
+            source="photographs", size=16, train_count=160, test_count=20
+        )
+        config.model.widths = (8, 16)
+        config.optimizer.rate = 5e-3
+        config.training.update(
+            batch_size=32, eval_batch_size=32, visualise=False, epochs=epochs
+        )
+    train(config, workdir)
     return workdir
 
 
 def test_build_then_analyse(tmp_path):
-    good, bad = trained(tmp_path / "good", 40), trained(tmp_path / "bad", 0.2)
+    good, bad = trained(tmp_path / "good", 40.0), trained(tmp_path / "bad", 0.2)
     out = tmp_path / "new" / "page.html"
     done = rank("build", f"--workdirs={good},{bad}", "--images=6", f"--out={out}")
     assert done.returncode == 0, done.stderr

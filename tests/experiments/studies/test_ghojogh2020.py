@@ -84,7 +84,9 @@ def test_memory_of_a_step_is_measured(settings, monkeypatch):
     assert all(3 <= measured[2000][i] < 40 for i in (1, 3))
 
 
-def test_codes_and_the_columns_of_inception(settings):
+def test_codes_and_the_columns_of_inception(settings, monkeypatch):
+    monkeypatch.setattr(ghojogh2020, "_COUNT", 40)
+    monkeypatch.setattr("ssimjax.tasks.sampling._PERMUTATIONS", 20)
     given = dataclasses.replace(settings, inception=lambda images: images.mean((1, 2)))
     text = checked("code_gmmn", given)
     assert "`code_gmmn-ssim_distance` − `code_gmmn-mse`" in text
