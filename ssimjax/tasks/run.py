@@ -1,6 +1,5 @@
 """From a config to a trained model, and back from its folder."""
 
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from ssimjax.tasks import (
 )
 from ssimjax.tasks.generators import in_batches
 from ssimjax.tasks.learner import as_floats
+from ssimjax.training.workdir import claim_data, read_json
 
 # Training images whose codes are standardised.
 _CODES = 10_000
@@ -104,7 +104,8 @@ def train(
     if workdir is not None:
         folder = training.claim(workdir, config, free=training.FREE_KEYS)
         if data is not None:
-            _claim_for(folder, data)
+            prints = {"train": data.train.fingerprint, "test": data.test.fingerprint}
+            claim_data(folder, prints)
     if folder is not None and (folder / "summary.json").exists():
         return load(folder, data=data)
     dataset, task = _build(config, data, folder)
@@ -122,23 +123,6 @@ def train(
         report=report,
     )
     return Run(config, dataset, task, *fitted)
-
-
-def _claim_for(folder: epath.Path, data: Dataset) -> None:
-    """Refuses a folder whose run was trained on other data given by hand."""
-    now = {"train": data.train.fingerprint, "test": data.test.fingerprint}
-    known = folder / "data.json"
-    if (folder / "checkpoints").exists():
-        before = training.read_json(known) if known.exists() else now
-        for split in now:
-            if before[split] != now[split]:
-                raise FileExistsError(
-                    f"workdir {folder} holds a run on other {split} examples; choose "
-                    "another folder, or delete it"
-                )
-    training.barrier("data are compared")
-    if training.is_main():
-        training.write_whole(known, json.dumps(now) + "\n")
 
 
 def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
@@ -179,7 +163,7 @@ def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
         task=task,
         state=found[1],
         history=training.read_rows(folder / "metrics.jsonl"),
-        summary=training.read_json(summary) if summary.exists() else {},
+        summary=read_json(summary) if summary.exists() else {},
     )
 
 

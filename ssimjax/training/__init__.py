@@ -15,12 +15,9 @@ from ssimjax.training.optimizers import sgd as sgd
 from ssimjax.training.options import FREE_KEYS as FREE_KEYS
 from ssimjax.training.options import Options as Options
 from ssimjax.training.preemption import Preempted as Preempted
-from ssimjax.training.processes import barrier as barrier
 from ssimjax.training.processes import is_main as is_main
 from ssimjax.training.program import Program as Program
 from ssimjax.training.steps import total_steps as total_steps
 from ssimjax.training.task import Task as Task
 from ssimjax.training.workdir import claim as claim
 from ssimjax.training.workdir import read_config as read_config
-from ssimjax.training.workdir import read_json as read_json
-from ssimjax.training.workdir import write_whole as write_whole

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import filelock
@@ -57,6 +57,31 @@ def claim(
             f"workdir {folder} cannot be written: {error}; choose another"
         ) from error
     return folder
+
+
+def claim_data(folder: epath.Path, fingerprints: Mapping[str, str]) -> None:
+    """Makes a folder the folder of data that no config names.
+
+    Args:
+      folder: the folder, with a config.
+      fingerprints: of the examples, by split; kept in `data.json`.
+
+    Raises:
+      FileExistsError: if a run on other data has begun in the folder.
+    """
+    known = folder / "data.json"
+    if known.exists() and _has_begun(folder):
+        before = read_json(known)
+        for split, fingerprint in fingerprints.items():
+            if before.get(split) != fingerprint:
+                raise FileExistsError(
+                    f"workdir {folder} holds a run on other {split} examples; choose "
+                    "another folder, or delete it"
+                )
+    barrier("data are compared")
+    if is_main():
+        write_whole(known, json.dumps(dict(fingerprints)) + "\n")
+    barrier("data are written")
 
 
 def write_whole(path: epath.Path, text: str) -> None:

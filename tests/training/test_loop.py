@@ -346,7 +346,8 @@ def test_nan_loss_stops_the_run_and_names_the_checkpoint(tmp_path):
             "batch_size must be a positive multiple of the 8 devices, "
             "got 12; near it: 8, 16",
         ),
-        ({"eval_batch_size": 0}, "eval_batch_size must be a positive multiple"),
+        ({"eval_batch_size": 12}, "eval_batch_size must be a positive multiple"),
+        ({"eval_batch_size": 0}, "eval_batch_size must be > 0, got 0"),
         ({"epochs": 0.0}, "epochs must be > 0, got 0.0"),
         ({"checkpoint_every": 0}, "checkpoint_every must be > 0, got 0"),
         ({"keep_best": "top1"}, "keep_best must be 'max METRIC' or 'min METRIC', got"),
