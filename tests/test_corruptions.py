@@ -91,7 +91,7 @@ def test_jpeg_is_pillow_s(channels):
     np.testing.assert_array_equal(overshoot, corruptions.jpeg(0 * images[3] + 1))
 
 
-def test_bad_arguments():
+def test_bad_arguments(own_errors):
     for severity in (0, 6):
         with pytest.raises(
             ValueError, match=f"severity must be 1 to 5, got {severity}"

@@ -169,10 +169,6 @@ def test_demo_compares_both_networks(tmp_path):
         ),
         (["--workdir=/dev/null/run"], "error: workdir /dev/null/run cannot be written"),
         (["--workdir="], "error: flag --workdir=: must name a folder, got none"),
-        (
-            ["--config=configs/sections.py"],
-            "--config must be a file with a function get_config",
-        ),
         (["surplus"], "error: unexpected argument 'surplus'"),
     ],
 )
@@ -181,6 +177,12 @@ def test_mistakes_end_in_one_message(tmp_path, arguments, message):
     assert failed.returncode == 1
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_file_that_is_no_config(tmp_path):
+    failed = run("train", "--config=configs/sections.py", f"--workdir={tmp_path}")
+    assert failed.returncode == 1
+    assert "must be a file with a function get_config" in failed.stderr
 
 
 def test_attack_without_a_run(tmp_path):
