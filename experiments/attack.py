@@ -82,7 +82,7 @@ def main() -> None:
     first = next(iter(runs.values()))
     epsilons = first.config.attack.epsilons
     if _EPSILONS.value is not None:
-        epsilons = _numbers("epsilons", _EPSILONS.value)
+        epsilons = _pixels(_EPSILONS.value)
 
     attacks = {name: _options(name) for name in _chosen(len(runs))}
     found, corrupted, signs = {}, {}, {}
@@ -137,15 +137,15 @@ def main() -> None:
     print("\nPictures:", *pictures, sep="\n  ")
 
 
-def _numbers(flag: str, values: Sequence[str]) -> list[float]:
-    """Steps of 1/255 as pixels."""
+def _pixels(values: Sequence[str]) -> list[float]:
+    """Sizes in steps of 1/255 as sizes of pixels."""
     try:
         steps = [float(value) for value in values]
     except ValueError:
         steps = []
     if not steps or not all(0 <= step < math.inf for step in steps):
         raise ValueError(
-            f"--{flag} must be numbers >= 0, such as 0,2,8, got {','.join(values)}"
+            f"--epsilons must be numbers >= 0, such as 0,2,8, got {','.join(values)}"
         )
     return [step / 255 for step in steps]
 

@@ -91,10 +91,7 @@ def _on_cpu(image: Array, *, factor: int, axes: Axes) -> Array:
 
 
 def _repeated(values: Array, *, factor: int, axes: Axes) -> Array:
-    shape = tuple(
-        side * factor if axis in axes else side
-        for axis, side in enumerate(values.shape)
-    )
+    shape = _repeated_sides(values.shape, factor, axes)
     blocks, places = _blocked(shape, factor, axes), _places(axes)
     kept = [axis for axis in range(len(blocks)) if axis not in places]
     return jax.lax.broadcast_in_dim(values, blocks, kept).reshape(shape)
@@ -113,6 +110,12 @@ def _blocked(shape: tuple[int, ...], factor: int, axes: Axes) -> tuple[int, ...]
         for axis, side in enumerate(shape)
     )
     return tuple(itertools.chain.from_iterable(sides))
+
+
+def _repeated_sides(shape: tuple[int, ...], factor: int, axes: Axes) -> tuple[int, ...]:
+    return tuple(
+        side * factor if axis in axes else side for axis, side in enumerate(shape)
+    )
 
 
 def _places(axes: Axes) -> Axes:
@@ -139,12 +142,7 @@ def _means_shape(image, *, factor: int, axes: Axes):
 
 
 def _repeats_shape(values, *, factor: int, axes: Axes):
-    return values.update(
-        shape=tuple(
-            side * factor if axis in axes else side
-            for axis, side in enumerate(values.shape)
-        )
-    )
+    return values.update(shape=_repeated_sides(values.shape, factor, axes))
 
 
 def _batched(primitive: Primitive, arrays, batch_axes, *, factor: int, axes: Axes):
