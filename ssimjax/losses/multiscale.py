@@ -13,13 +13,12 @@ from ssimjax.ops.multiscale import (
     MS_SSIM_WEIGHTS,
     Channels,
     Negatives,
-    OddSizes,
     check_pooling,
-    compare_scales,
     ms_ssim_map,
 )
 from ssimjax.ops.pooling import mean_over_channels, mean_over_windows
 from ssimjax.ops.powers import power_dissimilarity
+from ssimjax.ops.scales import OddSizes, compare_scales
 from ssimjax.ops.similarity import contrast_structure_dissimilarity, dissimilarity
 from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
 

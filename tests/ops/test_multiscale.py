@@ -7,7 +7,7 @@ import pytest
 
 from ssimjax.ops import MS_SSIM_WEIGHTS, gaussian_window, ms_ssim, ms_ssim_map, ssim
 from ssimjax.ops.images import prepare
-from ssimjax.ops.multiscale import halved
+from ssimjax.ops.scales import halved
 from tests.ops.pairs import check_derivatives
 
 SMALL = {"data_range": 1.0, "window": gaussian_window(5), "weights": (0.3, 0.7)}
