@@ -1,16 +1,22 @@
 """SSIM from the smallest to the largest images, and from few to many."""
 
+import functools
+import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.timing import Report, medians
+from experiments.benchmarks.timing import Report, calls_in_a_row, repeated, turns
 from ssimjax.ops import ssim
 
 _SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_TASKS = ("value", "gradient")
+# One timing, of so many calls as that takes.
+_SECONDS = 0.005
 
 
 def measure(*, repeats: int) -> Report:
@@ -28,8 +34,8 @@ def measure(*, repeats: int) -> Report:
     }
     rows, notes = [], []
     for name, shapes in series.items():
-        found = [_cost(name, shape, repeats) for shape in shapes]
-        for task in ("value", "gradient"):
+        found = _costs(name, shapes, repeats)
+        for task in _TASKS:
             sizes = np.array([row["pixels"] for row in found], float)
             seconds = np.array([row[f"{task}_seconds"] for row in found])
             off = seconds / _trend(sizes, seconds)
@@ -52,8 +58,7 @@ def measure(*, repeats: int) -> Report:
     notes.append("The trend is a + b · pixels, fitted to the relative errors.")
     chart = {
         row["shape"]: {
-            task: 1e9 * row[f"{task}_seconds"] / row["pixels"]
-            for task in ("value", "gradient")
+            task: 1e9 * row[f"{task}_seconds"] / row["pixels"] for task in _TASKS
         }
         for row in rows
     }
@@ -67,20 +72,59 @@ def measure(*, repeats: int) -> Report:
     )
 
 
-def _cost(name: str, shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
+def _costs(
+    series: str, shapes: list[tuple[int, ...]], repeats: int
+) -> list[dict[str, Any]]:
+    """All sizes by turns.
+
+    A trend of some in a busy second and others in a calm one would show cliffs where
+    none are.
+    """
+
     def mean(x, y):
         return ssim(x, y, data_range=1.0).mean()
 
-    inputs = list(jax.random.uniform(jax.random.key(0), (2, *shape), jnp.float32))
-    seconds = medians(
-        {"value": mean, "gradient": jax.value_and_grad(mean)}, inputs, repeats=repeats
-    )
-    return {
-        "series": name,
-        "shape": "x".join(map(str, shape)),
-        "pixels": int(np.prod(shape)),
-        **{f"{task}_seconds": value for task, value in seconds.items()},
+    rivals = {}
+    for shape in shapes:
+        pair = jax.random.uniform(jax.random.key(0), (2, *shape), jnp.float32)
+        for task, function in zip(_TASKS, (mean, jax.value_and_grad(mean))):
+            rivals[_key(shape, task)] = functools.partial(jax.jit(function), *pair)
+    calls = {key: _calls(rival) for key, rival in rivals.items()}
+
+    def run(key: str) -> None:
+        for _ in range(calls[key]):
+            jax.block_until_ready(repeated(rivals[key], calls_in_a_row()))
+
+    runs = {key: functools.partial(run, key) for key in rivals}
+    seconds = {
+        key: value / (calls[key] * calls_in_a_row())
+        for key, value in turns(runs, repeats=repeats, warm=True).items()
     }
+    return [
+        {
+            "series": series,
+            "shape": _name(shape),
+            "pixels": int(np.prod(shape)),
+            **{f"{task}_seconds": seconds[_key(shape, task)] for task in _TASKS},
+        }
+        for shape in shapes
+    ]
+
+
+def _name(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _key(shape: tuple[int, ...], task: str) -> str:
+    return f"{_name(shape)} {task}"
+
+
+def _calls(rival: Callable[[], Any]) -> int:
+    """How many calls one timing is of: small images would find the caches of others."""
+    jax.block_until_ready(rival())
+    start = time.perf_counter()
+    jax.block_until_ready(rival())
+    return max(1, round(_SECONDS / (time.perf_counter() - start)))
 
 
 def _trend(sizes: np.ndarray, seconds: np.ndarray) -> np.ndarray:
