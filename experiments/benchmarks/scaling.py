@@ -1,7 +1,6 @@
 """SSIM from the smallest to the largest images, and from few to many."""
 
 import functools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -121,10 +120,8 @@ def _key(shape: tuple[int, ...], task: str) -> str:
 
 def _calls(rival: Callable[[], Any]) -> int:
     """How many calls one timing is of: small images would find the caches of others."""
-    jax.block_until_ready(rival())
-    start = time.perf_counter()
-    jax.block_until_ready(rival())
-    return max(1, round(_SECONDS / (time.perf_counter() - start)))
+    once = {"": lambda: jax.block_until_ready(rival())}
+    return max(1, round(_SECONDS / turns(once, repeats=5)[""]))
 
 
 def _trend(sizes: np.ndarray, seconds: np.ndarray) -> np.ndarray:
