@@ -40,6 +40,7 @@ _ALL = (
 _WORKDIR = flags.DEFINE_list(
     "workdir", None, "Folders of trained networks.", required=True
 )
+_CHECKPOINT = command_line.define_checkpoint()
 _ATTACKS = flags.DEFINE_list(
     "attacks", ["fgsm"], f"Which attacks, or all: {', '.join(_ALL)}, pgd_l2."
 )
@@ -64,7 +65,7 @@ def main() -> None:
     """Attacks, draws and prints the tables."""
     names, networks = command_line.folder_names(_WORKDIR.value), []
     for folder in _WORKDIR.value:
-        run = load(folder)
+        run = load(folder, checkpoint=_CHECKPOINT())
         if run.config.task != "classification":
             raise ValueError(
                 f"--workdir must name classifiers, and {folder} holds one of the task "
@@ -76,7 +77,7 @@ def main() -> None:
     runs = dict(zip(names, networks))
     surrogate = list(runs.values())[-1]
     if _SURROGATE.value is not None:
-        surrogate = load(_SURROGATE.value)
+        surrogate = load(_SURROGATE.value, checkpoint=_CHECKPOINT())
     elif "transfer" in _ATTACKS.value and len(runs) == 1:
         raise ValueError("--attacks=transfer needs --surrogate or a second --workdir")
     first = next(iter(runs.values()))

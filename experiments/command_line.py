@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import ml_collections
@@ -144,6 +145,31 @@ def define_workdir(help: str) -> flags.FlagHolder[str]:
         holder, lambda folder: folder != "", message="must name a folder, got none"
     )
     return holder
+
+
+def define_checkpoint() -> Callable[[], int | Literal["best"] | None]:
+    """Defines `--checkpoint`.
+
+    Returns:
+      A function that returns what `load` is to be told.
+    """
+    holder = flags.DEFINE_string(
+        "checkpoint",
+        None,
+        "Which: that after so many steps, or best, as training.keep_best of the config "
+        "chose; default the newest.",
+    )
+
+    def given() -> int | Literal["best"] | None:
+        if holder.value is None or holder.value == "best":
+            return holder.value
+        if not holder.value.isdecimal():
+            raise ValueError(
+                f"--checkpoint must be a number of steps or best, got {holder.value!r}"
+            )
+        return int(holder.value)
+
+    return given
 
 
 def define_distributed() -> Callable[[], None]:

@@ -21,6 +21,7 @@ from ssimjax.tasks import codes, load, probe
 _WORKDIR = flags.DEFINE_list(
     "workdir", None, "Folders of trained autoencoders.", required=True
 )
+_CHECKPOINT = command_line.define_checkpoint()
 _TARGETS = flags.DEFINE_list("targets", [], "Numbers to regress, such as azimuth.")
 _SPLITS = flags.DEFINE_integer("splits", 5, "Random splits.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the splits.")
@@ -31,7 +32,7 @@ def main() -> None:
     """Probes the codes of the first seed of each run, and prints the table."""
     rows, lines = {}, []
     for folder in _WORKDIR.value:
-        run = load(folder)
+        run = load(folder, checkpoint=_CHECKPOINT())
         if run.config.task != "reconstruction":
             raise ValueError(
                 f"--workdir must name autoencoders, and {folder} holds a run of the "

@@ -18,6 +18,7 @@ from ssimjax import figures
 from ssimjax.tasks import load, samples
 
 _WORKDIR = command_line.define_workdir("Folder of a trained generative model.")
+_CHECKPOINT = command_line.define_checkpoint()
 _COUNT = flags.DEFINE_integer("count", 64, "How many samples.", lower_bound=1)
 _LABEL = flags.DEFINE_string("label", None, "Name of a class, for conditional models.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latent vectors.")
@@ -27,7 +28,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder to write to; default the workdir
 
 def main() -> None:
     """Draws, and writes the picture and the arrays."""
-    run = load(_WORKDIR.value)
+    run = load(_WORKDIR.value, checkpoint=_CHECKPOINT())
     count = _COUNT.value
     if not 0 <= _REPLICA.value < run.config.seeds:
         raise ValueError(

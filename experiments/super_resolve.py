@@ -31,6 +31,7 @@ from ssimjax.training import Row
 _WORKDIR = flags.DEFINE_list(
     "workdir", None, "Folders of trained networks.", required=True
 )
+_CHECKPOINT = command_line.define_checkpoint()
 _OUT = flags.DEFINE_string(
     "out", None, "Image file to write; with --evaluate a folder, default the first run."
 )
@@ -45,7 +46,10 @@ def main(*images: str) -> None:
             "name one image file, or folders of images by --evaluate, got "
             f"{len(images)} files and {len(_EVALUATE.value)} folders"
         )
-    runs = {epath.Path(f).name: load_upscaler(f) for f in _WORKDIR.value}
+    runs = {
+        epath.Path(f).name: load_upscaler(f, checkpoint=_CHECKPOINT())
+        for f in _WORKDIR.value
+    }
     if len(runs) < len(_WORKDIR.value):
         raise ValueError(f"folders of networks must differ in name, got {list(runs)}")
     if images:

@@ -1,7 +1,7 @@
 """From a config to a trained model, and back from its folder."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from ssimjax.tasks import (
 )
 from ssimjax.tasks.generators import in_batches
 from ssimjax.tasks.learner import as_floats
+from ssimjax.training.checkpoints import parse_best
 from ssimjax.training.workdir import claim_data, read_json
 
 # Training images whose codes are standardised.
@@ -89,7 +90,8 @@ def train(
       report: called, in the main process, with sentences worth printing.
 
     Returns:
-      The run. If the folder holds the finished run of this config, that run.
+      The run. If the folder holds the finished run of this config, that run, unless
+      its last checkpoint cannot be read.
 
     Raises:
       FileExistsError: if the folder holds a run of another config, or of other `data`.
@@ -107,7 +109,9 @@ def train(
             prints = {"train": data.train.fingerprint, "test": data.test.fingerprint}
             claim_data(folder, prints)
     if folder is not None and (folder / "summary.json").exists():
-        return load(folder, data=data)
+        run = load(folder, data=data)
+        if run.summary:  # Else its last checkpoint is broken, and it goes on before.
+            return run
     dataset, task = _build(config, data, folder)
     if training.is_main():
         state = jax.eval_shape(task.init, jax.random.key(0))
@@ -125,19 +129,27 @@ def train(
     return Run(config, dataset, task, *fitted)
 
 
-def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
-    """The run in a folder, at its newest checkpoint.
+def load(
+    workdir: epath.PathLike,
+    *,
+    checkpoint: int | Literal["best"] | None = None,
+    data: Dataset | None = None,
+) -> Run:
+    """The run in a folder, at one of its checkpoints.
 
     Args:
       workdir: the folder.
+      checkpoint: after so many steps; "best" for what the config's
+        `training.keep_best` kept, None for the newest.
       data: examples to use instead of those that the config names.
 
     Returns:
-      The run; its summary is empty if it is not finished.
+      The run; its summary is empty unless the checkpoint is that of its last step.
 
     Raises:
       FileNotFoundError: if the folder holds no run or no checkpoint, or the data are
         not there.
+      ValueError: if there is no such checkpoint, or it cannot be read.
     """
     folder = epath.Path(workdir)
     config = training.read_config(folder)
@@ -153,18 +165,43 @@ def load(workdir: epath.PathLike, *, data: Dataset | None = None) -> Run:
     if not (folder / "checkpoints").exists():
         raise nothing
     with training.Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
-        found = checkpoints.restore(like, report=logging.warning)
+        history = training.read_rows(folder / "metrics.jsonl")
+        steps, found = checkpoints.steps, None
+        if steps:
+            step = checkpoint
+            if step == "best":
+                step = _best(steps, history, config.training.keep_best)
+            found = checkpoints.restore(like, only=step, report=logging.warning)
     if found is None:
         raise nothing
-    summary = folder / "summary.json"
+    file = folder / "summary.json"
+    summary = read_json(file) if file.exists() else {}
     return Run(
         config=config,
         dataset=dataset,
         task=task,
         state=found[1],
-        history=training.read_rows(folder / "metrics.jsonl"),
-        summary=read_json(summary) if summary.exists() else {},
+        history=history,
+        summary=summary if summary.get("steps") == found[0] else {},
     )
+
+
+def _best(steps: list[int], history: list[training.Row], rule: str | None) -> int:
+    """The step of the checkpoint that a config's `training.keep_best` kept."""
+    if rule is None:
+        raise ValueError(
+            "checkpoint 'best' needs a run whose config has training.keep_best, such "
+            "as 'max top1'"
+        )
+    direction, name = parse_best(rule)
+    tested = {
+        row["step"]: row[name]
+        for row in history
+        if row["split"] == "test" and row["step"] in steps
+    }
+    if not tested:
+        raise ValueError(f"none of the checkpoints {steps} was tested, so none is best")
+    return (max if direction == "max" else min)(tested, key=tested.__getitem__)
 
 
 def _build(

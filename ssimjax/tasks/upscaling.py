@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,18 +25,21 @@ _TILE = 512
 _WINDOW = 11
 
 
-def load_upscaler(workdir: epath.PathLike) -> Run:
+def load_upscaler(
+    workdir: epath.PathLike, *, checkpoint: int | Literal["best"] | None = None
+) -> Run:
     """A super-resolution run as `load` returns it, but without its data.
 
     Args:
       workdir: the folder of the run.
+      checkpoint: as in `load`.
 
     Returns:
       The run, whose data set is one black image.
 
     Raises:
       FileNotFoundError: if the folder holds no run or no checkpoint.
-      ValueError: if it is a run of another task.
+      ValueError: if it is a run of another task, or as `load`.
     """
     config = read_config(epath.Path(workdir))
     if config.task != "super_resolution":
@@ -47,7 +50,8 @@ def load_upscaler(workdir: epath.PathLike) -> Run:
     factor, patch = config.resolution.factor, config.resolution.patch
     side = factor * (math.ceil(patch / factor) + 8)
     blank = Arrays(np.zeros((1, side, side, 1), np.uint8), [0])
-    return load(workdir, data=Dataset(blank, blank, ("image",), "nothing"))
+    nothing = Dataset(blank, blank, ("image",), "nothing")
+    return load(workdir, checkpoint=checkpoint, data=nothing)
 
 
 def upscaled(run: Run, image: np.ndarray, *, seed: int = 0) -> np.ndarray:

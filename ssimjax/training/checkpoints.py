@@ -73,6 +73,11 @@ class Checkpoints:
             self._manager.close()
 
     @property
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    @property
     def latest(self) -> int | None:
         """Step of the newest complete checkpoint, None if there is none."""
         return self._manager.latest_step()
@@ -134,15 +139,20 @@ class Checkpoints:
             ) from error
 
     def restore(
-        self, like: Any, *, report: Callable[[str], None]
+        self,
+        like: Any,
+        *,
+        only: int | None = None,
+        report: Callable[[str], None],
     ) -> tuple[int, Any, Any] | None:
-        """Reads the newest state that can be read.
+        """Reads the newest state that can be read, or that after so many steps.
 
         Those newer than it are broken: they are reported and, unless only reading, set
         aside as `broken-STEP`.
 
         Args:
           like: a tree of arrays with the structure, shapes and shardings wanted.
+          only: which of `steps`, and no other; None for the newest.
           report: called with a sentence for every broken checkpoint.
 
         Returns:
@@ -150,11 +160,18 @@ class Checkpoints:
           checkpoint.
 
         Raises:
-          ValueError: if there are checkpoints, and none can be read.
+          ValueError: if there are checkpoints, and none can be read, or that of `only`
+            is not there or cannot be read.
         """
         abstract = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
         errors: dict[int, Exception] = {}
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        wanted = self.steps if only is None else [only]
+        if not set(wanted) <= set(self.steps):
+            raise ValueError(
+                f"checkpoint must be one of {', '.join(map(str, self.steps))} in "
+                f"{self._folder}, got {only}"
+            )
+        for step in reversed(wanted):
             found: Any = None
             try:
                 found = self._manager.restore(
@@ -172,10 +189,14 @@ class Checkpoints:
             errors.setdefault(step, RuntimeError("another process could not read it"))
         if errors:
             newest = max(errors)
-            raise ValueError(
-                f"no checkpoint in {self._folder} can be read; the newest, {newest}, "
-                f"fails with: {_in_short(errors[newest])}"
-            )
+            if only is not None:
+                which = f"checkpoint {self._folder / str(newest)} cannot be read: "
+            else:
+                which = (
+                    f"no checkpoint in {self._folder} can be read; the newest, "
+                    f"{newest}, fails with: "
+                )
+            raise ValueError(which + _in_short(errors[newest]))
         return None
 
     def _set_aside(

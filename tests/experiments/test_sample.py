@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssimjax.data import read_image
-from ssimjax.tasks import samples, train
+from ssimjax.tasks import load, samples, train
 from tests.experiments.test_command_line import run
 from tests.tasks.test_adversarial import small_config
 
@@ -13,6 +13,7 @@ from tests.tasks.test_adversarial import small_config
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "gan"
     changes = {"training.epochs": 1.0, "model.conditional": True}
+    changes |= {"training.checkpoint_every": 2, "training.keep_checkpoints": 2}
     config = small_config(**changes)
     config.data.source, config.data.size = "photographs", 16
     config.data.train_count, config.data.test_count = 80, 80
@@ -40,6 +41,23 @@ def test_draws_a_class(trained, tmp_path):
     assert picture.shape[1] > 5 * picture.shape[0]
 
 
+def test_draws_from_an_older_checkpoint(trained, tmp_path):
+    folder, made = trained
+    older = min(int(path.name) for path in (folder / "checkpoints").iterdir())
+    done = run(
+        "sample",
+        f"--workdir={folder}",
+        "--count=6",
+        f"--checkpoint={older}",
+        f"--out={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    images = np.load(tmp_path / "samples.npz")["images"]
+    expected = samples(load(folder, checkpoint=older), 6)
+    np.testing.assert_allclose(images, expected, atol=1e-4)
+    assert np.abs(images - samples(made, 6)).max() > 1e-3
+
+
 def test_mistakes_are_one_message(trained):
     folder, _ = trained
     done = run("sample", f"--workdir={folder}", "--label=zebra")
@@ -47,3 +65,5 @@ def test_mistakes_are_one_message(trained):
     assert "--label must be one of" in done.stderr and "'zebra'" in done.stderr
     done = run("sample", f"--workdir={folder}", "--replica=1")
     assert "--replica must be 0 to 0, got 1" in done.stderr
+    done = run("sample", f"--workdir={folder}", "--checkpoint=first")
+    assert "--checkpoint must be a number of steps or best, got 'f" in done.stderr

@@ -49,6 +49,45 @@ def test_loaded_run_is_the_trained_one(run):
     assert again.history == run.history and again.summary == run.summary
 
 
+def test_any_checkpoint_that_was_kept_can_be_loaded(tmp_path):
+    kept = {"keep_checkpoints": 1, "keep_every": 4, "keep_best": "max loss"}
+    options = kept | {"checkpoint_every": 2, "epochs": 1.0, "eval_every": 100}
+    config = small_config("conv", **{f"training.{k}": v for k, v in options.items()})
+    data = stripes_dataset()
+    run = train(config, tmp_path, data=data)
+    last = run.summary["steps"]
+    assert load(tmp_path, data=data, checkpoint=last).summary == run.summary
+    tests = {r["step"]: r["loss"] for r in run.history if r["split"] == "test"}
+    best = max(tests, key=tests.__getitem__)
+    assert best not in (4, last)
+    for checkpoint, step in ((4, 4), ("best", best)):
+        old = load(tmp_path, data=data, checkpoint=checkpoint)
+        logits = old.task.model(old.state)(jnp.asarray(data.test.images))
+        losses = -jax.nn.log_softmax(logits)[np.arange(80), data.test.labels]
+        np.testing.assert_allclose(losses.mean(), tests[step], rtol=1e-4)
+        assert old.history == run.history
+        assert not old.summary
+    with pytest.raises(ValueError, match=r"one of 2, 4, 8, 10 in .*, got 3"):
+        load(tmp_path, data=data, checkpoint=3)
+
+
+def test_finished_run_that_lost_its_last_checkpoint_goes_on_before(tmp_path):
+    config, data = small_config("conv"), stripes_dataset()
+    run = train(config, tmp_path, data=data)
+    last = run.summary["steps"]
+    (tmp_path / f"checkpoints/{last}").rename(tmp_path / "away")
+    again = train(config, tmp_path, data=data)
+    chex.assert_trees_all_equal(run.state, again.state)
+    assert again.summary["continued_from"] == last - 2
+    assert (tmp_path / f"checkpoints/{last}").is_dir()
+
+
+def test_best_checkpoint_needs_a_rule(run):
+    workdir, _ = run
+    with pytest.raises(ValueError, match=r"'best' needs a run .* training\.keep_best"):
+        load(workdir, data=stripes_dataset(), checkpoint="best")
+
+
 def test_finished_run_is_not_trained_again(run, monkeypatch):
     workdir, run = run
     monkeypatch.setattr("ssimjax.training.fit", None)
