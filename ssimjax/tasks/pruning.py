@@ -9,10 +9,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from ssimjax.data import eval_batches
-from ssimjax.tasks.robustness import accuracies, score
+from ssimjax.tasks.robustness import accuracies, in_all_batches, score
 from ssimjax.tasks.run import Run
-from ssimjax.training import Row, named_key, root_key
+from ssimjax.training import Row, data_mesh, named_key, root_key
+from ssimjax.training.mesh import check_batch_size
 
 Order = Literal["smallest norm", "random"]
 
@@ -68,7 +68,8 @@ def pruning_accuracy(
     if unknown := set(orders) - set(get_args(Order)):
         raise ValueError(f"orders must be of {get_args(Order)}, got {sorted(unknown)}")
     arrays = run.dataset.test.spread(examples)
-    width = run.config.training.eval_batch_size
+    mesh, width = data_mesh(), run.config.training.eval_batch_size
+    check_batch_size("eval_batch_size", width, mesh)
 
     @jax.jit
     def hits(state: Any, keep: Array, batch: Any) -> Array:
@@ -77,13 +78,10 @@ def pruning_accuracy(
         return score(model, run.task.prepare(batch["image"]), batch["label"])
 
     def all_hits(state: Any, keep: np.ndarray) -> np.ndarray:
-        parts = [
-            np.asarray(hits(state, jnp.asarray(keep), batch))[
-                :, np.asarray(batch["mask"])
-            ]
-            for batch in eval_batches(arrays, batch_size=width)
-        ]
-        return np.concatenate(parts, 1)
+        def of_batch(number: int, batch: Any) -> Array:
+            return hits(state, jnp.asarray(keep), batch)
+
+        return in_all_batches(of_batch, arrays, batch_size=width, mesh=mesh)
 
     rows = []
     for order in orders:

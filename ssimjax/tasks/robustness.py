@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -235,15 +235,12 @@ def _hits_under(
     ) -> np.ndarray:
         size = width if shared or name in _SINGLE_STEP else _QUEUE
         size = size if shared else min(size, len(arrays))
-        sharding = NamedSharding(mesh, P("data"))
-        parts = []
-        for number, batch in enumerate(
-            eval_batches(arrays, batch_size=size, sharding=sharding)
-        ):
+
+        def of_batch(number: int, batch: Any) -> Array:
             own = jax.random.fold_in(key, number)
-            result = hits(own, state, other, batch, jnp.float32(epsilon))
-            parts.append(np.asarray(result)[:, np.asarray(batch["mask"])])
-        return np.concatenate(parts, 1)
+            return hits(own, state, other, batch, jnp.float32(epsilon))
+
+        return in_all_batches(of_batch, arrays, batch_size=size, mesh=mesh)
 
     return all_hits
 
@@ -253,7 +250,6 @@ def _scorer(run: Run) -> Callable[[Any, Arrays], np.ndarray]:
     mesh = data_mesh()
     width = run.config.training.eval_batch_size
     check_batch_size("eval_batch_size", width, mesh)
-    sharding = NamedSharding(mesh, P("data"))
 
     @jax.jit
     def hits(state: Any, batch: Any) -> Array:
@@ -261,14 +257,39 @@ def _scorer(run: Run) -> Callable[[Any, Arrays], np.ndarray]:
         return score(run.task.model(state), images, batch["label"])
 
     def all_hits(state: Any, arrays: Arrays) -> np.ndarray:
-        batches = eval_batches(arrays, batch_size=width, sharding=sharding)
-        parts = [
-            np.asarray(hits(state, batch))[:, np.asarray(batch["mask"])]
-            for batch in batches
-        ]
-        return np.concatenate(parts, 1)
+        def of_batch(number: int, batch: Any) -> Array:
+            return hits(state, batch)
+
+        return in_all_batches(of_batch, arrays, batch_size=width, mesh=mesh)
 
     return all_hits
+
+
+def in_all_batches(
+    hits: Callable[[int, Any], Array],
+    arrays: Arrays,
+    *,
+    batch_size: int,
+    mesh: Mesh,
+) -> np.ndarray:
+    """What is found for every example, batch by batch.
+
+    Args:
+      hits: of the number of a batch and the batch, `[..., batch_size]`.
+      arrays: examples.
+      batch_size: of a batch, which the devices share.
+      mesh: of the devices.
+
+    Returns:
+      What was found, `[..., examples]`.
+    """
+    sharding = NamedSharding(mesh, P("data"))
+    batches = eval_batches(arrays, batch_size=batch_size, sharding=sharding)
+    parts = [
+        np.asarray(hits(number, batch))[..., np.asarray(batch["mask"])]
+        for number, batch in enumerate(batches)
+    ]
+    return np.concatenate(parts, -1)
 
 
 def score(model: Any, images: Array, labels: Any) -> Float[Array, "2 b"]:
