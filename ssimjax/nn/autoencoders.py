@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ssimjax.nn.convolution import convolve
+from ssimjax.nn.sizes import check_sizes
 from ssimjax.nn.upsampling import UpsampleConv, Upsampling
 
 _HE_NORMAL = jax.nn.initializers.he_normal()
@@ -186,6 +187,7 @@ class Autoencoder(nnx.Module):
         Raises:
           ValueError: if an option is out of its range.
         """
+        check_sizes("code", (code,), count=1)
         self.code = code
         outputs = self._numbers_per_unit * code
         self.encoder = Encoder(image_shape, outputs, widths=widths, rngs=rngs)
@@ -240,8 +242,7 @@ class VariationalAutoencoder(Autoencoder):
 
 
 def _check_shape(image_shape: tuple[int, int, int], widths: Sequence[int]) -> None:
-    if not widths:
-        raise ValueError(f"widths must hold one width or more, got {widths}")
+    check_sizes("widths", widths)
     step = 2 ** len(widths)
     if image_shape[0] % step or image_shape[1] % step:
         raise ValueError(

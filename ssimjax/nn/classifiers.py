@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ssimjax.nn.convolution import convolve
 from ssimjax.nn.pooling import avg_pool, max_pool
+from ssimjax.nn.sizes import check_sizes
 from ssimjax.nn.ssim_conv import SSIMConv
 from ssimjax.ops.layer import Patches
 from ssimjax.ops.similarity import StructureForm
@@ -82,9 +83,12 @@ class QuickClassifier(nnx.Module):
           rngs: its "params" stream is used.
 
         Raises:
-          ValueError: if `feature_layer` is neither name.
+          ValueError: if `feature_layer` is neither name, or there are not three widths
+            and a number of units >= 1.
         """
         _check_feature_layer(feature_layer)
+        check_sizes("widths", widths, count=3)
+        check_sizes("hidden", (hidden,), count=1)
         height, width, channels = image_shape
         first, second, third = widths
         self.conv1 = _conv(channels, first, 5, rngs)
@@ -185,9 +189,11 @@ class ShallowClassifier(nnx.Module):
           rngs: its "params" stream is used.
 
         Raises:
-          ValueError: if `feature_layer` is neither name.
+          ValueError: if `feature_layer` is neither name, or there are not two widths
+            >= 1.
         """
         _check_feature_layer(feature_layer)
+        check_sizes("widths", widths, count=2)
         height, width, channels = image_shape
         first, second = widths
         if feature_layer == "conv":

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ssimjax.nn.convolution import convolve
+from ssimjax.nn.sizes import check_sizes
 
 Normalisation = Literal["none", "batch", "spectral"]
 _HE_NORMAL = jax.nn.initializers.he_normal()
@@ -49,7 +50,13 @@ class MLP(nnx.Module):
           widths: units of the hidden layers.
           leak: slope of the ReLUs below 0.
           rngs: its "params" stream is used.
+
+        Raises:
+          ValueError: if a width, or the length of an input or an output, is below 1.
         """
+        check_sizes("inputs", (inputs,), count=1)
+        check_sizes("outputs", (outputs,), count=1)
+        check_sizes("widths", widths, count=len(widths))
         self.leak = leak
         sizes = (inputs, *widths)
         self.hidden = nnx.List(
@@ -156,8 +163,7 @@ class Discriminator(nnx.Module):
                 f"normalisation must be one of {get_args(Normalisation)}, got "
                 f"{normalisation!r}"
             )
-        if not widths:
-            raise ValueError(f"widths must hold one width or more, got {widths}")
+        check_sizes("widths", widths)
         height, width, channels = image_shape
 
         def weighted(layer: nnx.Module) -> nnx.Module:

@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ssimjax.nn.convolution import convolve, convolve_to_few
+from ssimjax.nn.sizes import check_sizes
 
 Initial = Literal["published", "he"]
 Output = Literal["image", "residual"]
@@ -68,8 +69,7 @@ class SRCNN(nnx.Module):
         Raises:
           ValueError: if an option is out of its range.
         """
-        if len(widths) != 2 or min(widths) < 1:
-            raise ValueError(f"widths must be two numbers >= 1, got {tuple(widths)}")
+        check_sizes("widths", widths, count=2)
         if len(sizes) != 3 or any(size < 1 or size % 2 == 0 for size in sizes):
             raise ValueError(
                 f"sizes must be three odd numbers >= 1, got {tuple(sizes)}"

@@ -80,7 +80,11 @@ def test_bad_arguments():
     rngs = nnx.Rngs(0)
     with pytest.raises(ValueError, match="multiples of 16 for 4 widths, got 36x64"):
         Autoencoder((36, 64, 3), 8, rngs=rngs)
-    with pytest.raises(ValueError, match="widths must hold one"):
+    with pytest.raises(
+        ValueError, match=r"widths must be one or more numbers >= 1, got \(\)"
+    ):
         Autoencoder((36, 64, 3), 8, widths=(), rngs=rngs)
+    with pytest.raises(ValueError, match="code must be a number >= 1, got 0"):
+        Autoencoder((36, 64, 3), 0, widths=(8,), rngs=rngs)
     with pytest.raises(ValueError, match="size must be odd and >= 1, got 4"):
         UpsampleConv(1, 1, 4, rngs=rngs)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ssimjax.nn import QuickClassifier
+from ssimjax.nn import QuickClassifier, ShallowClassifier
 
 SMALL = {"widths": (4, 4, 6), "hidden": 8}
 
@@ -48,6 +48,24 @@ def test_normalisation_is_inside_the_model():
 def test_relu_after_ssim_changes_the_output():
     images = jax.random.uniform(jax.random.key(0), (2, 9, 8, 3))
     assert not np.allclose(make()(images), make(relu_after=False)(images))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"widths": (4, 4)}, r"widths must be 3 numbers >= 1, got \(4, 4\)"),
+        ({"widths": (4, 0, 4)}, r"widths must be 3 numbers >= 1, got \(4, 0, 4\)"),
+        ({"hidden": 0}, "hidden must be a number >= 1, got 0"),
+    ],
+)
+def test_sizes_that_do_not_fit(changes, message):
+    with pytest.raises(ValueError, match=message):
+        QuickClassifier((8, 8, 3), 2, rngs=nnx.Rngs(0), **changes)
+
+
+def test_two_widths_of_a_shallow_network():
+    with pytest.raises(ValueError, match="widths must be 2 numbers >= 1, got"):
+        ShallowClassifier((8, 8, 3), 2, widths=(4, 4, 4), rngs=nnx.Rngs(0))
 
 
 def test_unknown_feature_layer_is_an_error(own_errors):

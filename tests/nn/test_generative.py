@@ -69,5 +69,12 @@ def test_spectral_normalisation_bounds_the_weights():
 def test_bad_options():
     with pytest.raises(ValueError, match="normalisation must be one of .* got 'layer'"):
         drawn(normalisation="layer")
-    with pytest.raises(ValueError, match="widths must hold one width or more"):
+    with pytest.raises(
+        ValueError, match=r"widths must be one or more numbers >= 1, got \(\)"
+    ):
         Discriminator((8, 8, 1), widths=(), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"widths must be 2 numbers .* \(4, 0\)"):
+        MLP(2, 3, widths=(4, 0), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="inputs must be a number >= 1, got 0"):
+        MLP(0, 3, rngs=nnx.Rngs(0))
+    assert MLP(2, 3, widths=(), rngs=nnx.Rngs(0))(jnp.ones((1, 2))).shape == (1, 3)

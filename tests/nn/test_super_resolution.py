@@ -115,7 +115,7 @@ def test_few_filters_are_convolved_as_any():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"widths": (64,)}, r"widths must be two numbers >= 1, got \(64,\)"),
+        ({"widths": (64,)}, r"widths must be 2 numbers >= 1, got \(64,\)"),
         ({"sizes": (9, 4, 5)}, r"three odd numbers >= 1, got \(9, 4, 5\)"),
         ({"initial": "xavier"}, "initial must be one of .*'he'.* got 'xavier'"),
         ({"output": "luma"}, "output must be one of .*'residual'.* got 'luma'"),
