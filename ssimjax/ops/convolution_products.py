@@ -72,7 +72,7 @@ def patches_times_filters(
         return sums.reshape(*patches.shape[:-1], c_out)
 
     images = _at_a_time(out, kernel.shape)
-    if images == len(x):
+    if images == x.shape[0]:
         return part(x)
     return jax.lax.map(part, x.reshape(-1, images, *x.shape[1:])).reshape(out)
 

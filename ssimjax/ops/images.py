@@ -267,7 +267,7 @@ def _check_broadcast(
     names: str, a: tuple[int, ...], b: tuple[int, ...], axes: int
 ) -> tuple[int, ...]:
     try:
-        return np.broadcast_shapes(a[:-axes], b[:-axes])
+        return jnp.broadcast_shapes(a[:-axes], b[:-axes])
     except ValueError:
         raise ValueError(
             f"leading axes of {names} do not broadcast: shapes {a} and {b}"

@@ -13,7 +13,7 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +82,8 @@ def tiling(
     """
     if jax.default_backend() != "cpu" or x.shape != y.shape or spatial_axes < 2:
         return None
+    if not _is_known(x.shape):
+        return None
     axis = x.ndim - 1 - spatial_axes
     images, height = math.prod(x.shape[:axis]), x.shape[axis]
     image_bytes = math.prod(x.shape[axis:]) * x.dtype.itemsize
@@ -104,16 +106,22 @@ def images_at_a_time(count: int, image_bytes: int, group_bytes: int) -> int:
 
     Returns:
       A divisor of `count`; all of them elsewhere than on one CPU device, for several
-      devices could share the batch.
+      devices could share the batch, and of a batch whose size is exported as unknown.
 
     Example:
       >>> images_at_a_time(6, 100, 700)
       6
     """
-    if jax.default_backend() != "cpu" or jax.device_count() > 1:
+    known = _is_known((count, image_bytes))
+    if jax.default_backend() != "cpu" or jax.device_count() > 1 or not known:
         return count
     most = max(1, min(count, group_bytes // max(1, image_bytes)))
     return max(n for n in range(1, most + 1) if count % n == 0)
+
+
+def _is_known(sizes: Sequence[Any]) -> bool:
+    """Whether all are numbers, which `jax.export` leaves open where it is told to."""
+    return all(isinstance(size, int) for size in sizes)
 
 
 def strip_means(
