@@ -84,7 +84,8 @@ def ms_ssim(
 
     Returns:
       One similarity per image, in [0, 1] except for "raw", [-1, 1]; 1 for equal images.
-      float32, or float64 for float64 input.
+      float32, or float64 for float64 input. A channel whose mask is all dropped at some
+      scale does not count; NaN if none is left.
 
     Raises:
       TypeError: as `ssim`.
@@ -137,7 +138,11 @@ def ms_ssim(
     product = jnp.asarray(product)
     if channels == "joint":
         return product
-    return mean_over_channels(product, channel_weights[0])
+    seen = channel_weights[0]
+    if seen is not None:
+        for other in channel_weights[1:]:
+            seen = jnp.where(other > 0, seen, 0.0)
+    return mean_over_channels(product, seen)
 
 
 @compiled

@@ -182,3 +182,21 @@ def test_an_empty_mask_gives_nan_where_it_cannot_raise():
         jnp.zeros((24, 23, 1))
     )
     assert np.isnan(value)
+
+
+@pytest.mark.parametrize("channels", ["separate", "joint"])
+def test_channels_that_a_coarser_scale_drops_do_not_count(channels):
+    x, y = jax.random.uniform(jax.random.key(0), (2, 23, 23, 3))
+    mask = jnp.zeros((23, 23, 3)).at[-1, :, 0].set(1.0)
+    options = {"weights": (0.5, 0.5), "odd_sizes": "drop", "channels": channels}
+
+    def of(x, y, mask):
+        return ms_ssim(x, y, mask=mask, data_range=1.0, window=WINDOW, **options)
+
+    assert jnp.isnan(of(x, x, mask))
+    more = mask.at[:, :, 2].set(1.0)
+    np.testing.assert_allclose(of(x, x, more), 1.0, rtol=1e-6)
+    if channels == "separate":
+        only = of(x[..., 2:], y[..., 2:], jnp.ones((23, 23, 1)))
+        np.testing.assert_allclose(of(x, y, more), only, rtol=1e-5)
+        assert jnp.isfinite(jax.grad(of)(x, y, more)).all()
