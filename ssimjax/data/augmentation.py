@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 
 def random_flip(
@@ -50,12 +50,7 @@ def random_crop(
     margin = (padding, padding)
     padded = jnp.pad(images, ((0, 0), margin, margin, (0, 0)))
     corners = jax.random.randint(key, (images.shape[0], 2), 0, 2 * padding + 1)
-
-    def crop(image: Array, corner: Array) -> Array:
-        start = (corner[0], corner[1], jnp.zeros((), corner.dtype))
-        return jax.lax.dynamic_slice(image, start, images.shape[1:])
-
-    return jax.vmap(crop)(padded, corners)
+    return _cut(padded, corners, (images.shape[1], images.shape[2]))
 
 
 def random_orientation(
@@ -104,7 +99,7 @@ def random_window(
     """
     if side < 1 or margin < 0:
         raise ValueError(f"side must be >= 1 and margin >= 0, got {side} and {margin}")
-    count, height, width, channels = images.shape
+    count, height, width, _ = images.shape
     free = [length - 2 * margin - side for length in (height, width)]
     if min(free) < 0:
         raise ValueError(
@@ -114,12 +109,7 @@ def random_window(
     corners = margin + jax.random.randint(
         key, (count, 2), 0, jnp.asarray([[free[0] + 1, free[1] + 1]])
     )
-
-    def cut(image: Array, corner: Array) -> Array:
-        start = (corner[0], corner[1], jnp.zeros((), corner.dtype))
-        return jax.lax.dynamic_slice(image, start, (side, side, channels))
-
-    return jax.vmap(cut)(images, corners)
+    return _cut(images, corners, (side, side))
 
 
 def random_resized_crop(
@@ -202,3 +192,17 @@ def resized(images: Float[Array, "b h w c"], *, side: int) -> Float[Array, "b s 
     if (height, width) == (side, side):
         return images
     return jax.image.resize(images, (count, side, side, channels), "linear")
+
+
+def _cut(
+    images: Float[Array, "b h w c"],
+    corners: Int[Array, "b 2"],
+    sides: tuple[int, int],
+) -> Float[Array, "b height width c"]:
+    """A rectangle of each image, from its own corner."""
+
+    def cut(image: Array, corner: Array) -> Array:
+        start = (corner[0], corner[1], jnp.zeros((), corner.dtype))
+        return jax.lax.dynamic_slice(image, start, (*sides, image.shape[-1]))
+
+    return jax.vmap(cut)(images, corners)
