@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ssimjax.ops.loops import on_all_cores
 from ssimjax.ops.strips import images_at_a_time
 from ssimjax.ops.unfolding import fold, patches_in_rows, unfold
 
@@ -65,7 +66,7 @@ def patches_times_filters(
     taps = kernel.reshape(-1, c_out)
     margins = [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)]
 
-    def part(x: Array) -> Array:
+    def part(x: Array, taps: Array) -> Array:
         x = jax.lax.pad(x, jnp.zeros((), x.dtype), margins)
         patches = patches_in_rows(x, (kh, kw), strides=strides)
         sums = jnp.dot(patches.reshape(-1, len(taps)), taps, precision=precision)
@@ -73,8 +74,13 @@ def patches_times_filters(
 
     images = _at_a_time(out, kernel.shape)
     if images == x.shape[0]:
-        return part(x)
-    return jax.lax.map(part, x.reshape(-1, images, *x.shape[1:])).reshape(out)
+        return part(x, taps)
+
+    def of_group(group: tuple[Array, Array]) -> Array:
+        step, x = group
+        return part(x, on_all_cores(taps, step))
+
+    return jax.lax.map(of_group, _numbered(x, images)).reshape(out)
 
 
 def pixels_times_filters(
@@ -107,9 +113,11 @@ def pixels_times_filters(
     *size, few, _ = kernel.shape
     height, width = (side + low + high for side, (low, high) in zip(sides, padding))
 
-    def part(maps: Array) -> Array:
+    taps = kernel.reshape(-1, channels)
+
+    def part(maps: Array, taps: Array) -> Array:
         products = jax.lax.dot_general(
-            kernel.reshape(-1, channels),
+            taps,
             maps.reshape(-1, channels),
             (((1,), (1,)), ((), ())),
             precision,
@@ -119,9 +127,14 @@ def pixels_times_filters(
 
     images = _at_a_time(maps.shape, kernel.shape)
     if images == count:
-        sums = part(maps)
+        sums = part(maps, taps)
     else:
-        groups = jax.lax.map(part, maps.reshape(-1, images, *out, channels))
+
+        def of_group(group: tuple[Array, Array]) -> Array:
+            step, maps = group
+            return part(maps, on_all_cores(taps, step))
+
+        groups = jax.lax.map(of_group, _numbered(maps, images))
         sums = groups.swapaxes(0, 1).reshape(few, count, height, width)
     cut = [(0, 0, 0)] * 2 + [(-low, -high, 0) for low, high in padding]
     return jax.lax.pad(sums, jnp.zeros((), sums.dtype), cut).transpose(1, 2, 3, 0)
@@ -160,18 +173,24 @@ def patches_times_maps(
         patches = patches.reshape(math.prod(shape[:3]), -1)
         return jnp.matmul(patches, cotangent.reshape(-1, c_out), precision=precision)
 
-    def add(total: Array, group: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + part(*group), None
+    def add(
+        total: Array, group: tuple[tuple[Array, Array], Array]
+    ) -> tuple[Array, None]:
+        (step, x), cotangent = group
+        return total + on_all_cores(part(x, cotangent), step), None
 
     images = _at_a_time(cotangent.shape, shape)
     if images == count:
         return part(x, cotangent).reshape(shape)
-    groups = (
-        x.reshape(-1, images, *x.shape[1:]),
-        cotangent.reshape(-1, images, *out, c_out),
-    )
+    groups = _numbered(x, images), cotangent.reshape(-1, images, *out, c_out)
     zero = jnp.zeros((math.prod(shape[:3]), c_out), x.dtype)
     return jax.lax.scan(add, zero, groups)[0].reshape(shape)
+
+
+def _numbered(x: Array, images: int) -> tuple[Array, Array]:
+    """A batch in groups of so many images, and their numbers."""
+    groups = x.reshape(-1, images, *x.shape[1:])
+    return jnp.arange(len(groups)), groups
 
 
 def _patch_bytes(out: tuple[int, ...], kernel: tuple[int, ...]) -> int:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
+from ssimjax.ops.loops import on_all_cores
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.primitives import varying_alike
 
@@ -93,7 +94,12 @@ def by_partial_derivatives(
 
     term = jax.checkpoint(term, static_argnums=2)
 
-    def change_of(moments: Moments, changes: dict[str, Array]) -> Array:
+    def change_of(
+        step: Array | None, moments: Moments, changes: dict[str, Array]
+    ) -> Array:
+        if step is not None:
+            smallest = min(changes, key=lambda name: changes[name].size)
+            changes = changes | {smallest: on_all_cores(changes[smallest], step)}
         terms = [term(moments, change, name) for name, change in changes.items()]
         return sum(terms[1:], start=terms[0])
 
@@ -127,23 +133,28 @@ def by_partial_derivatives(
 def _in_groups(
     function: Callable[..., Array], arguments: tuple[Any, ...], rows: int, group: int
 ) -> Array:
-    """A function of matrices with so many rows, or with one, of some rows at a time."""
+    """A function of matrices with so many rows, or with one, of some rows at a time.
+
+    It is also given the number of the group, or None where there is but one.
+    """
     if group == rows:
-        return function(*arguments)
+        return function(None, *arguments)
     leaves, tree = jax.tree.flatten(arguments)
     split = [leaf.shape[0] == rows for leaf in leaves]
 
-    def of_group(parts: list[Array]) -> Array:
+    def of_group(numbered: tuple[Array, list[Array]]) -> Array:
+        step, parts = numbered
         rest = iter(parts)
         whole = [next(rest) if s else leaf for s, leaf in zip(split, leaves)]
-        return function(*jax.tree.unflatten(tree, whole))
+        return function(step, *jax.tree.unflatten(tree, whole))
 
     parts = [
         leaf.reshape(rows // group, group, leaf.shape[1])
         for s, leaf in zip(split, leaves)
         if s
     ]
-    return jax.lax.map(of_group, parts).reshape(rows, -1)
+    steps = jnp.arange(rows // group)
+    return jax.lax.map(of_group, (steps, parts)).reshape(rows, -1)
 
 
 def _nearest_divisor(count: int, wanted: float) -> int:

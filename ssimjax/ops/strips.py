@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from ssimjax.ops.filtering import apart
+from ssimjax.ops.loops import on_all_cores
 from ssimjax.ops.map_means import (
     Arrays,
     ImageMap,
@@ -231,6 +232,11 @@ def strip_means(
             carry: MeansAndGradients, step: tuple[Int[Array, ""], _Strip]
         ) -> tuple[MeansAndGradients, None]:
             (sums, gradients), (first, strip) = carry, step
+            if grouped:
+                first = on_all_cores(first, first)
+            else:
+                row = jnp.asarray(strip.start)
+                strip = strip._replace(start=on_all_cores(row, row))
             parts = [group(array, first) for array in arguments]
             if plan.size < height:
                 # All that is made of a strip would else read it from memory again.
