@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-# 0.10 is known not to, and 0.11 unknown.
-_ON_ONE_CORE = jax.__version_info__ >= (0, 11)
+# 0.10 and 0.11 do not.
+_ON_ONE_CORE = jax.__version_info__ >= (0, 12)
 
 
 def on_all_cores(value: Array, step: Int[Array, ""]) -> Array:
