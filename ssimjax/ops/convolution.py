@@ -12,7 +12,6 @@ channels or filters, as at both ends of a network, a convolution is a product as
 Elsewhere convolutions are those of `jax.lax`.
 """
 
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -29,6 +28,7 @@ from ssimjax.ops.convolution_products import (
     pixels_times_filters,
     unfolds,
 )
+from ssimjax.ops.loops import on_all_cores
 from ssimjax.ops.primitives import evaluate_compiled, varying_alike
 
 _ORDER = ("NHWC", "HWIO", "NHWC")
@@ -274,12 +274,15 @@ def _batched(arrays, dimensions, **options):
 
     if jax.device_count() == 1:
         # One after the other: XLA's convolution of groups of channels is slower.
-        kernel = jnp.moveaxis(kernel, kernel_axis, 0)
-        if axis is None:
-            bind = functools.partial(_correlate.bind, x, **options)
-            return jax.lax.map(bind, kernel), 0
-        pairs = jnp.moveaxis(x, axis, 0), kernel
-        return jax.lax.map(lambda pair: _correlate.bind(*pair, **options), pairs), 0
+        kernels = jnp.moveaxis(kernel, kernel_axis, 0)
+        maps = None if axis is None else jnp.moveaxis(x, axis, 0)
+
+        def of_one(numbered: tuple[Array, Array | None, Array]) -> Array:
+            step, own, kernel = numbered
+            kernel = on_all_cores(kernel, step)
+            return _correlate.bind(x if own is None else own, kernel, **options)
+
+        return jax.lax.map(of_one, (jnp.arange(len(kernels)), maps, kernels)), 0
 
     def one(x: Array, kernel: Array) -> Array:
         return _plain(x, kernel, **options)

@@ -31,6 +31,11 @@ def convolution(x, filters):
     return correlate(x, filters, padding=((1, 1), (1, 1)))
 
 
+def of_two_networks(x, filters):
+    several = jnp.stack([filters, 2 * filters])
+    return jax.vmap(convolution, (None, 0))(x, several)
+
+
 SSIM = functools.partial(ssim, data_range=1.0)
 PROGRAMS = {
     "ssim": (SSIM, Y),
@@ -39,6 +44,8 @@ PROGRAMS = {
     "second of the layer": (twice(ssim_conv), FILTERS),
     "convolution": (convolution, FILTERS),
     "gradient of a convolution": (gradients(convolution), FILTERS),
+    "two networks": (of_two_networks, FILTERS),
+    "gradient of two networks": (gradients(of_two_networks), FILTERS),
 }
 
 
