@@ -77,7 +77,7 @@ def main() -> None:
     runs = dict(zip(names, networks))
     surrogate = list(runs.values())[-1]
     if _SURROGATE.value is not None:
-        surrogate = load(_SURROGATE.value, checkpoint=_CHECKPOINT())
+        surrogate = load(_SURROGATE.value)
     elif "transfer" in _ATTACKS.value and len(runs) == 1:
         raise ValueError("--attacks=transfer needs --surrogate or a second --workdir")
     first = next(iter(runs.values()))
