@@ -156,8 +156,8 @@ def define_checkpoint() -> Callable[[], int | Literal["best"] | None]:
     holder = flags.DEFINE_string(
         "checkpoint",
         None,
-        "Which of --workdir: that after so many steps, or best, as training.keep_best of "
-        "the config chose; default the newest.",
+        "Which of --workdir: that after so many steps, or best, as training.keep_best "
+        "of the config chose; default the newest.",
     )
 
     def given() -> int | Literal["best"] | None:
