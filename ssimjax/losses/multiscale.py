@@ -15,6 +15,7 @@ from ssimjax.ops.multiscale import (
     Negatives,
     check_pooling,
     ms_ssim_map,
+    seen_at_all_scales,
 )
 from ssimjax.ops.pooling import mean_over_channels, mean_over_windows
 from ssimjax.ops.powers import power_dissimilarity
@@ -100,7 +101,7 @@ def ms_ssim(
         spatial_axes=spatial_axes,
         check_range=False,
     )
-    total, channel_weights = jnp.zeros(()), []
+    total, channel_weights = None, []
     for scale, weight in zip(scales, weights):
         last = len(channel_weights) == len(scales) - 1
 
@@ -119,10 +120,11 @@ def ms_ssim(
         elif negatives == "shift":
             errors = errors / 2
         errors = power_dissimilarity(errors, weight)
-        total = errors + total * (1 - errors) if total.ndim else errors
+        total = errors if total is None else errors + total * (1 - errors)
+    total = jnp.asarray(total)
     if channels == "joint":
         return total
-    return mean_over_channels(total, channel_weights[0])
+    return mean_over_channels(total, seen_at_all_scales(channel_weights))
 
 
 @loss

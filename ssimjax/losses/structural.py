@@ -1,5 +1,6 @@
 """Losses of the SSIM family, from dissimilarities that keep their digits near 0."""
 
+import functools
 from collections.abc import Sequence
 
 from jaxtyping import Array, Float
@@ -12,12 +13,7 @@ from ssimjax.ops.images import Images, Mask
 from ssimjax.ops.level_weighted import LW_SSIM_WINDOWS, compare_levels
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.powers import safe_sqrt
-from ssimjax.ops.similarity import (
-    additive_similarity,
-    dissimilarity,
-    similarity,
-    squared_distance,
-)
+from ssimjax.ops.similarity import dissimilarities, dissimilarity
 from ssimjax.ops.windows import GAUSSIAN_11, UNIFORM_7, Padding, Window
 
 _PLAIN = (1.0, 1.0, 1.0)
@@ -89,11 +85,7 @@ def ssim(
         spatial_axes=spatial_axes,
         check_range=False,
     )
-    if tuple(exponents) == _PLAIN:
-        return comparison.mean(dissimilarity)
-    return comparison.mean(
-        lambda moments, c1, c2: 1 - similarity(moments, c1, c2, exponents=exponents)
-    )
+    return comparison.mean(functools.partial(dissimilarity, exponents=exponents))
 
 
 @loss
@@ -165,9 +157,8 @@ def lw_ssim(
     )
 
     def values(moments: Moments, c1: float, c2: float) -> Array:
-        if tuple(exponents) == _PLAIN:
-            return squared_distance(moments, c1, c2)
-        return 2 - additive_similarity(moments, c1, c2, exponents=exponents)
+        d1, d2 = dissimilarities(moments, c1, c2, exponents=exponents)
+        return d1 + d2
 
     return mean_of_levels(levels, values)
 

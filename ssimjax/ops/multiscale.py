@@ -138,11 +138,7 @@ def ms_ssim(
     product = jnp.asarray(product)
     if channels == "joint":
         return product
-    seen = channel_weights[0]
-    if seen is not None:
-        for other in channel_weights[1:]:
-            seen = jnp.where(other > 0, seen, 0.0)
-    return mean_over_channels(product, seen)
+    return mean_over_channels(product, seen_at_all_scales(channel_weights))
 
 
 @compiled
@@ -261,6 +257,25 @@ def _repeated(
     for axis, side in enumerate(sides, start=first):
         values = jax.lax.slice_in_dim(values, 0, side, axis=axis)
     return values
+
+
+def seen_at_all_scales(
+    weights: Sequence[Float[Array, "..."] | None],
+) -> Float[Array, "..."] | None:
+    """Weights of channels at the first scale, 0 if a mask loses one at a coarser scale.
+
+    Args:
+      weights: of each scale, from `Comparison.channel_means`.
+
+    Returns:
+      Weights for the mean over channels; None without a mask.
+    """
+    seen = weights[0]
+    if seen is None:
+        return None
+    for other in weights[1:]:
+        seen = jnp.where(other > 0, seen, 0.0)
+    return seen
 
 
 def check_pooling(negatives: str, channels: str) -> None:

@@ -30,7 +30,7 @@ def signed_power(base: Float[Array, "..."], exponent: float) -> Float[Array, "..
 
     Args:
       base: similarities of order 1.
-      exponent: > 0.
+      exponent: >= 0; powers of 0 are 1.
 
     Returns:
       Powers. Fractional ones are nearer to 0 where |base| is about 1e-6 or less, and

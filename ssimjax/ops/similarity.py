@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.ops.moments import Moments
-from ssimjax.ops.powers import signed_power
+from ssimjax.ops.powers import power_dissimilarity, signed_power
 
 StructureForm = Literal["standard", "printed"]
 
@@ -220,32 +220,87 @@ def contrast_structure_dissimilarity(
       >>> float(contrast_structure_dissimilarity(moments, c2=9e-4))
       0.0
     """
-    total, difference = _total_variance(moments), moments.var_difference
-    if difference is None:
-        difference = total - 2 * moments.cov_xy
-    return difference / (total + c2)
+    return _variance_of_difference(moments) / (_total_variance(moments) + c2)
 
 
-def dissimilarity(moments: Moments, c1: float, c2: float) -> Float[Array, "..."]:
+def dissimilarity(
+    moments: Moments,
+    c1: float,
+    c2: float,
+    *,
+    exponents: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Float[Array, "..."]:
     """1 - SSIM without cancellation.
 
-        1 - l · cs = d1 + d2 - d1 d2
+        1 - l^α c^β s^γ = d1 + d2 - d1 d2
 
     Args:
       moments: local moments of any broadcastable shapes, in pixel units.
       c1: stabiliser of the luminance term, > 0.
       c2: stabiliser of the contrast and structure terms, > 0.
+      exponents: (α, β, γ), each > 0; see `similarity`.
 
     Returns:
       Dissimilarity in [0, 2]; 0 only at equal patches.
+
+    Raises:
+      ValueError: if an exponent is not positive.
 
     Example:
       >>> float(dissimilarity(Moments(*(jnp.ones(()),) * 5), 1e-4, 9e-4))
       0.0
     """
-    d1 = luminance_dissimilarity(moments, c1)
-    d2 = contrast_structure_dissimilarity(moments, c2)
+    d1, d2 = dissimilarities(moments, c1, c2, exponents=exponents)
     return d1 + d2 - d1 * d2
+
+
+def dissimilarities(
+    moments: Moments,
+    c1: float,
+    c2: float,
+    *,
+    exponents: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Those of luminance, and of contrast and structure, without cancellation.
+
+        d1 = 1 - l^α,  d2 = 1 - c^β s^γ
+
+    with (σ_x - σ_y)² = (var_x - var_y)² / (σ_x + σ_y)² where β and γ differ.
+
+    Args:
+      moments: local moments of any broadcastable shapes, in pixel units.
+      c1: stabiliser of the luminance term, > 0.
+      c2: stabiliser of the contrast and structure terms, > 0.
+      exponents: (α, β, γ), each > 0; see `similarity`.
+
+    Returns:
+      d1 and d2 in [0, 2], each 0 only where what it compares is equal.
+
+    Raises:
+      ValueError: if an exponent is not positive.
+
+    Example:
+      >>> moments = Moments(*(jnp.ones(()),) * 5)
+      >>> [float(d) for d in dissimilarities(moments, 1e-4, 9e-4)]
+      [0.0, 0.0]
+    """
+    _check_exponents(exponents)
+    alpha, beta, gamma = exponents
+    d1 = power_dissimilarity(luminance_dissimilarity(moments, c1), alpha)
+    if beta == gamma:
+        cs = contrast_structure_dissimilarity(moments, c2)
+        return d1, power_dissimilarity(cs, beta)
+    product, total = _deviation_product(moments, c2), moments.var_x + moments.var_y
+    # Of flat patches 0: derivatives of the quotient would overflow.
+    square_of_sum = total + 2 * product
+    visible = square_of_sum > float(jnp.finfo(total.dtype).eps) * c2
+    square_of_sum = jnp.where(visible, square_of_sum, 1.0)
+    of_deviations = (moments.var_x - moments.var_y) ** 2 / square_of_sum
+    of_deviations = jnp.where(visible, of_deviations, 0.0)
+    rest = _variance_of_difference(moments) - of_deviations
+    c = power_dissimilarity(of_deviations / (total + c2), beta)
+    s = power_dissimilarity(rest / (2 * product + c2), gamma)
+    return d1, c + s - c * s
 
 
 def additive_similarity(
@@ -346,6 +401,12 @@ def _total_variance(moments: Moments) -> Float[Array, "..."]:
     if moments.var_total is None:
         return moments.var_x + moments.var_y
     return moments.var_total
+
+
+def _variance_of_difference(moments: Moments) -> Float[Array, "..."]:
+    if moments.var_difference is None:
+        return _total_variance(moments) - 2 * moments.cov_xy
+    return moments.var_difference
 
 
 def _deviation_product(moments: Moments, c: float) -> Float[Array, "..."]:

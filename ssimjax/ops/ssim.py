@@ -68,7 +68,7 @@ def ssim(
       k1: stabiliser of the luminance term relative to L, > 0.
       k2: stabiliser of the contrast and structure terms relative to L, > 0.
       exponents: (α, β, γ), each > 0; see `similarity`.
-      downsample: None, or the rule by which images of more than 384 pixels are first
+      downsample: None, or the rule by which images of 384 pixels and more are first
         made smaller: "matlab" (as the authors' `ssim.m`) or "average_pool".
       luma: whether RGB images are first converted to luma (BT.601).
       spatial_axes: number of spatial axes: 2 for images, 1 for signals, 3 for volumes.

@@ -67,11 +67,12 @@ def test_ms_ssim_is_one_minus_the_metric(negatives, channels, float64):
     }
     x, y = np.float64(X), np.float64(Y)
     for other in (y, 0.9 * x + 0.1 * y, 1 - x):
+        values = losses.ms_ssim(other, x, **options)
         np.testing.assert_allclose(
-            losses.ms_ssim(other, x, **options),
-            1 - ops.ms_ssim(other, x, **options),
-            atol=1e-9,
+            values, 1 - ops.ms_ssim(other, x, **options), atol=1e-9
         )
+        alone = losses.ms_ssim(other[0], x[0], **options)
+        np.testing.assert_allclose(alone, values[0], rtol=1e-9)
 
 
 def test_others_are_their_metrics_below_the_maximum(float64):
@@ -91,17 +92,29 @@ def test_others_are_their_metrics_below_the_maximum(float64):
     np.testing.assert_allclose(losses.bce(y, x, **kept), cross - entropy, rtol=1e-3)
 
 
-def test_small_errors_keep_their_digits():
-    # 1 - MS-SSIM in float32 would be 0 or 6e-8.
+@pytest.mark.parametrize(
+    ("name", "options", "rtol"),
+    [
+        ("ms_ssim", {"window": WINDOW, "weights": (0.3, 0.7)}, 1e-3),
+        ("ssim", {"exponents": (0.5, 1.0, 1.0)}, 1e-3),
+        ("ssim", {"exponents": (1.0, 2.0, 2.0)}, 1e-3),
+        ("ssim", {"exponents": (1.0, 0.5, 2.0)}, 2e-2),
+        ("lw_ssim", {"exponents": (0.5, 0.2, 0.7)}, 2e-2),
+    ],
+)
+def test_small_errors_keep_their_digits(name, options, rtol):
+    # 1 less the metric would be 0 or 6e-8 in float32.
     y = X + 1e-5 * (Y - 0.5)
-    options = {"data_range": 1.0, "window": WINDOW, "weights": (0.3, 0.7)}
-    single = losses.ms_ssim(y, X, **options)
+    loss = functools.partial(getattr(losses, name), data_range=1.0, **options)
+    single = loss(y, X)
     y, x = np.asarray(y, np.float64), np.asarray(X, np.float64)
     with jax.enable_x64(True):
-        double = losses.ms_ssim(y, x, **options)
-    double = np.asarray(double)
-    assert (double < 1e-9).all()
-    np.testing.assert_allclose(single, double, rtol=1e-3)
+        double = np.asarray(loss(y, x))
+        metric = functools.partial(getattr(ops, name), data_range=1.0, **options)
+        difference = metric(x, x) - metric(y, x)
+    assert (double < 3e-9).all()
+    np.testing.assert_allclose(double, difference, rtol=1e-4)
+    np.testing.assert_allclose(single, double, rtol=rtol)
 
 
 def test_a_config_names_a_loss_with_arguments():

@@ -199,4 +199,10 @@ def test_channels_that_a_coarser_scale_drops_do_not_count(channels):
     if channels == "separate":
         only = of(x[..., 2:], y[..., 2:], jnp.ones((23, 23, 1)))
         np.testing.assert_allclose(of(x, y, more), only, rtol=1e-5)
+    for some in (mask, more):
+        error = losses.ms_ssim(
+            x, y, mask=some, data_range=1.0, window=WINDOW, **options
+        )
+        np.testing.assert_allclose(error, 1 - of(x, y, some), rtol=1e-5)
+    if channels == "separate":
         assert jnp.isfinite(jax.grad(of)(x, y, more)).all()
