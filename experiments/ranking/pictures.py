@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import command_line
+from ssimjax.data import spread_indices
 from ssimjax.tasks import Run, load, reconstructions
 from ssimjax.tasks.learner import as_floats
 
@@ -76,12 +77,15 @@ def reconstruct(
     for name in runs:
         _check_same(first, runs[first], name, runs[name])
     dataset = runs[first].dataset
+    total = len(dataset.test)
     if indices is None:
-        indices = spread(len(dataset.test), images)
-    elif max(indices) >= len(dataset.test):
+        count = total if images is None else images
+        if not 1 <= count <= total:
+            raise ValueError(f"images must be from 1 to {total}, got {count}")
+        indices = spread_indices(total, count).tolist()
+    elif max(indices) >= total:
         raise ValueError(
-            f"indices must be below the {len(dataset.test)} test images, got "
-            f"{max(indices)}"
+            f"indices must be below the {total} test images, got {max(indices)}"
         )
     chosen = dataset.test.images[list(indices)]
     for name, run in runs.items():
@@ -100,30 +104,6 @@ def reconstruct(
         [int(i) for i in indices],
         dataset.description,
     )
-
-
-def spread(total: int, count: int | None) -> list[int]:
-    """Indices spread evenly.
-
-    Args:
-      total: how many there are.
-      count: how many to take; all if None.
-
-    Returns:
-      Different indices in ascending order.
-
-    Raises:
-      ValueError: if `count` is below 1 or above `total`.
-
-    Example:
-      >>> spread(10, 4)
-      [0, 2, 5, 7]
-    """
-    if count is None:
-        return list(range(total))
-    if not 1 <= count <= total:
-        raise ValueError(f"images must be from 1 to {total}, got {count}")
-    return [i * total // count for i in range(count)]
 
 
 def _check_same(first: str, one: Run, second: str, other: Run) -> None:

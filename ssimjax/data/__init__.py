@@ -2,6 +2,7 @@
 
 from ssimjax.data.arrays import Arrays as Arrays
 from ssimjax.data.arrays import Dataset as Dataset
+from ssimjax.data.arrays import spread_indices as spread_indices
 from ssimjax.data.augmentation import random_crop as random_crop
 from ssimjax.data.augmentation import random_flip as random_flip
 from ssimjax.data.augmentation import random_orientation as random_orientation

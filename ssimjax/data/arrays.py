@@ -6,6 +6,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# What a fingerprint reads at most, for a run waits for it.
+_HASHED_BYTES = 2**28
+
+
+def spread_indices(total: int, count: int) -> np.ndarray:
+    """Indices spread evenly.
+
+    Args:
+      total: how many there are.
+      count: how many to take, from 1 to `total`.
+
+    Returns:
+      Different indices in ascending order, of two or more the first and the last.
+
+    Example:
+      >>> spread_indices(10, 4).tolist()
+      [0, 3, 6, 9]
+    """
+    return np.linspace(0, total - 1, count).astype(int)
+
 
 class Arrays:
     """Labelled images in memory; a source, and what every source is decoded into.
@@ -67,8 +87,11 @@ class Arrays:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all pixels and labels."""
-        digest = hashlib.sha256(self.images.tobytes())
+        """Hash of all labels and pixels, above 256 MiB those of 4096 images."""
+        images = self.images
+        if images.nbytes > _HASHED_BYTES:
+            images = self.spread(4096).images
+        digest = hashlib.sha256(np.ascontiguousarray(images))
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
@@ -88,7 +111,7 @@ class Arrays:
         """
         if count is None or count >= len(self):
             return self
-        chosen = np.linspace(0, len(self) - 1, count).astype(int)
+        chosen = spread_indices(len(self), count)
         return Arrays(self.images[chosen], self.labels[chosen], checked=True)
 
     def __len__(self) -> int:

@@ -24,7 +24,7 @@ from ssimjax.tasks import (
 from ssimjax.tasks.generators import in_batches
 from ssimjax.tasks.learner import as_floats
 from ssimjax.training.checkpoints import parse_best
-from ssimjax.training.workdir import claim_data, read_json
+from ssimjax.training.workdir import read_json
 
 # Training images whose codes are standardised.
 _CODES = 10_000
@@ -94,7 +94,7 @@ def train(
       its last checkpoint cannot be read.
 
     Raises:
-      FileExistsError: if the folder holds a run of another config, or of other `data`.
+      FileExistsError: if the folder holds a run of another config, or on other data.
       FileNotFoundError: if the data are not there.
       FloatingPointError: if a loss or a gradient is not finite.
       OSError: if the folder cannot be written.
@@ -104,15 +104,22 @@ def train(
     options = training.Options(**config.training)
     folder = None
     if workdir is not None:
-        folder = training.claim(workdir, config, free=training.FREE_KEYS)
-        if data is not None:
-            prints = {"train": data.train.fingerprint, "test": data.test.fingerprint}
-            claim_data(folder, prints)
-    if folder is not None and (folder / "summary.json").exists():
-        run = load(folder, data=data)
-        if run.summary:  # Else its last checkpoint is broken, and it goes on before.
-            return run
+        folder = training.folder_for(workdir, config, free=training.FREE_KEYS)
     dataset, task = _build(config, data, folder)
+    if folder is not None:
+        training.claim(
+            folder,
+            config,
+            free=training.FREE_KEYS,
+            fingerprints={
+                "train": dataset.train.fingerprint,
+                "test": dataset.test.fingerprint,
+            },
+        )
+        if (folder / "summary.json").exists():
+            run = _restored(folder, config, dataset, task, None)
+            if run.summary:  # Else its last checkpoint is broken; it goes on before.
+                return run
     if training.is_main():
         state = jax.eval_shape(task.init, jax.random.key(0))
         report(parameter_table(state.params))
@@ -153,14 +160,24 @@ def load(
     """
     folder = epath.Path(workdir)
     config = training.read_config(folder)
-    dataset, task = _build(config, data, folder)
-    like = training.Program(
+    return _restored(folder, config, *_build(config, data, folder), checkpoint)
+
+
+def _restored(
+    folder: epath.Path,
+    config: ml_collections.ConfigDict,
+    dataset: Dataset,
+    task: Any,
+    checkpoint: int | Literal["best"] | None,
+) -> Run:
+    """What a folder holds of a run, at a checkpoint."""
+    program = training.Program(
         task.init,
         task.train_step,
         seeds=range(config.seed, config.seed + config.seeds),
         mesh=training.data_mesh(replicas=config.seeds),
         skip_nonfinite=False,
-    ).abstract_state()
+    )
     nothing = FileNotFoundError(f"workdir {folder} holds no checkpoint yet")
     if not (folder / "checkpoints").exists():
         raise nothing
@@ -171,7 +188,9 @@ def load(
             step = checkpoint
             if step == "best":
                 step = _best(steps, history, config.training.keep_best)
-            found = checkpoints.restore(like, only=step, report=logging.warning)
+            found = checkpoints.restore(
+                program.abstract_state(), only=step, report=logging.warning
+            )
     if found is None:
         raise nothing
     file = folder / "summary.json"
@@ -180,7 +199,8 @@ def load(
         config=config,
         dataset=dataset,
         task=task,
-        state=found[1],
+        # As after training: one process may ask for all seeds.
+        state=program.replicated(found[1]),
         history=history,
         summary=summary if summary.get("steps") == found[0] else {},
     )

@@ -20,4 +20,5 @@ from ssimjax.training.program import Program as Program
 from ssimjax.training.steps import total_steps as total_steps
 from ssimjax.training.task import Task as Task
 from ssimjax.training.workdir import claim as claim
+from ssimjax.training.workdir import folder_for as folder_for
 from ssimjax.training.workdir import read_config as read_config

@@ -35,7 +35,7 @@ class Notice:
     """
 
     def __init__(self):
-        """Begins not to wait: only the context does."""
+        """Listens only within the context."""
         self._received = False
         self._previous: Any = None
         # JAX's own service listens in distributed runs. Python hears signals in its

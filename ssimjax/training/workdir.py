@@ -17,71 +17,100 @@ def claim(
     config: ml_collections.ConfigDict,
     *,
     free: Sequence[str] = (),
+    fingerprints: Mapping[str, str] | None = None,
 ) -> epath.Path:
-    """Makes a folder the folder of one config.
+    """Makes a folder the folder of one config and its data.
 
     Args:
       workdir: the folder, created if necessary.
       config: the config of the run.
       free: keys that may differ from those of the run in the folder, because they do
         not change what is trained; "data." stands for a whole section.
+      fingerprints: of the examples, by split: what a config calls by its name or its
+        folder may have changed. Kept in `data.json`; None if they do not matter.
 
     Returns:
       The folder, with the config in it as `config.json`.
 
     Raises:
-      FileExistsError: if the folder holds a run of another config that has begun; the
-        message lists what differs.
+      FileExistsError: if the folder holds a run of another config, or on other data,
+        that has begun; the message says what differs.
       NotADirectoryError: if it is a file.
       ValueError: if the config in it is damaged.
       OSError: if the folder cannot be written; the message names it.
     """
+    folder = folder_for(workdir, config, free=free)
+    texts = {"config.json": config.to_json_best_effort(indent=2) + "\n"}
+    if fingerprints is not None:
+        _refuse_other_data(folder, fingerprints)
+        texts["data.json"] = json.dumps(dict(fingerprints)) + "\n"
+    # All processes have looked before one writes.
+    barrier("runs are compared")
+    with _named_if_unwritable(folder):
+        for name, text in texts.items():
+            known = folder / name
+            if is_main() and not (known.exists() and known.read_text() == text):
+                write_whole(known, text)
+    barrier("run is written")
+    return folder
+
+
+def folder_for(
+    workdir: epath.PathLike,
+    config: ml_collections.ConfigDict,
+    *,
+    free: Sequence[str] = (),
+) -> epath.Path:
+    """The folder, if `claim` would not refuse the config; nothing is written into it.
+
+    Args:
+      workdir: as in `claim`.
+      config: as in `claim`.
+      free: as in `claim`.
+
+    Returns:
+      The folder, which is there now.
+
+    Raises:
+      FileExistsError: as `claim`.
+      NotADirectoryError: as `claim`.
+      ValueError: as `claim`.
+      OSError: as `claim`.
+    """
     folder = epath.Path(workdir)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"workdir must be a folder, and {folder} is a file")
-    try:
+    with _named_if_unwritable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / "config.json"
         if known.exists():
             _refuse_another(folder, read_json(known), config, free)
-        # All processes have looked before one writes.
-        barrier("config is compared")
-        text = config.to_json_best_effort(indent=2) + "\n"
-        if is_main() and not (known.exists() and known.read_text() == text):
-            write_whole(known, text)
-        barrier("config is written")
+    return folder
+
+
+@contextlib.contextmanager
+def _named_if_unwritable(folder: epath.Path) -> Iterator[None]:
+    try:
+        yield
     except FileExistsError:
         raise
     except OSError as error:
         raise OSError(
             f"workdir {folder} cannot be written: {error}; choose another"
         ) from error
-    return folder
 
 
-def claim_data(folder: epath.Path, fingerprints: Mapping[str, str]) -> None:
-    """Makes a folder the folder of data that no config names.
-
-    Args:
-      folder: the folder, with a config.
-      fingerprints: of the examples, by split; kept in `data.json`.
-
-    Raises:
-      FileExistsError: if a run on other data has begun in the folder.
-    """
+def _refuse_other_data(folder: epath.Path, fingerprints: Mapping[str, str]) -> None:
     known = folder / "data.json"
-    if known.exists() and _has_begun(folder):
-        before = read_json(known)
-        for split, fingerprint in fingerprints.items():
-            if before.get(split) != fingerprint:
-                raise FileExistsError(
-                    f"workdir {folder} holds a run on other {split} examples; choose "
-                    "another folder, or delete it"
-                )
-    barrier("data are compared")
-    if is_main():
-        write_whole(known, json.dumps(dict(fingerprints)) + "\n")
-    barrier("data are written")
+    if not known.exists() or not _has_begun(folder):
+        return
+    before = read_json(known)
+    for split, fingerprint in fingerprints.items():
+        if before.get(split) != fingerprint:
+            raise FileExistsError(
+                f"workdir {folder} holds a run on other {split} examples; choose "
+                "another folder, or delete it"
+            )
 
 
 def write_whole(path: epath.Path, text: str) -> None:

@@ -121,6 +121,14 @@ def test_two_processes_are_one_run_and_stop_as_one(tmp_path):
             np.testing.assert_allclose(two[split][name], value, rtol=1e-5)
 
 
+def test_two_processes_find_seeds_of_a_finished_run(tmp_path):
+    few = "--config.training.epochs=1", "--config.seeds=2"
+    finish(*start_two(tmp_path, *few))
+    before = (tmp_path / "summary.json").read_bytes()
+    finish(*start_two(tmp_path, *few))
+    assert (tmp_path / "summary.json").read_bytes() == before
+
+
 def test_flags_of_processes_that_do_not_fit(tmp_path):
     lone = start(tmp_path, "--processes=2")
     assert "coordinator, processes and process need --distributed" in finish(

@@ -1,7 +1,10 @@
+import json
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import PIL.Image
 import pytest
 
 from ssimjax.data import Arrays
@@ -110,6 +113,32 @@ def test_folder_of_other_data_is_refused(run):
     swapped = Arrays(data.train.images, 1 - data.train.labels)
     with pytest.raises(FileExistsError, match="a run on other train examples"):
         train(run.config, workdir, data=data._replace(train=swapped))
+
+
+def test_folder_of_other_files_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a/train", "a/test", "b/train", "b/test"):
+        (tmp_path / name / "cat").mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
+            PIL.Image.fromarray(pixels).save(tmp_path / name / "cat" / f"{i}.png")
+
+    def run_on(folder):
+        config = small_config("conv", **{"training.batch_size": 8})
+        config.data.source = "folder"
+        config.data.data_dir = str(tmp_path / folder)
+        return train(config, tmp_path / "run")
+
+    done = run_on("a").summary
+    (tmp_path / "a").rename(tmp_path / "moved")
+    assert run_on("moved").summary == done
+    for unfinished in (False, True):
+        if unfinished:
+            (tmp_path / "run/summary.json").unlink()
+        with pytest.raises(FileExistsError, match="a run on other train examples"):
+            run_on("b")
+    kept = json.loads((tmp_path / "run/config.json").read_text())
+    assert kept["data"]["data_dir"] == str(tmp_path / "moved")
 
 
 def test_attack_starts_at_clean_accuracy_and_hurts(run):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.ranking import analysis, page, pictures
+from experiments.ranking import analysis, page
 from experiments.ranking.analysis import (
     agreement,
     analyse,
@@ -137,7 +137,7 @@ def test_mistakes():
         agreement(rankings("abc"), rankings("abc", "abc"))
 
 
-@pytest.mark.parametrize("module", [analysis, page, pictures])
+@pytest.mark.parametrize("module", [analysis, page])
 def test_examples_in_docstrings(module):
     failed, attempted = doctest.testmod(module)
     assert attempted > 0 and failed == 0

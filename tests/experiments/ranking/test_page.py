@@ -7,7 +7,6 @@ import PIL.Image
 import pytest
 
 from experiments.ranking.page import balanced_orders, build
-from experiments.ranking.pictures import spread
 from tests.experiments.ranking.small import (
     INDICES,
     MODELS,
@@ -88,5 +87,3 @@ def test_mistakes():
         build(shown._replace(reconstructions=bright))
     with pytest.raises(ValueError, match="one per original, 4, got 1"):
         build(shown._replace(indices=[3]))
-    with pytest.raises(ValueError, match="images must be from 1 to 4, got 5"):
-        spread(4, 5)

@@ -53,7 +53,7 @@ def test_build_then_analyse(tmp_path):
     assert "6 test images" in done.stdout and str(out) in done.stdout
     study = study_of(out.read_text())
     shown = [trial["image"] for trial in study["trials"]]
-    assert sorted(shown) == [0, 3, 6, 10, 13, 16]
+    assert sorted(shown) == [0, 3, 7, 11, 15, 19]
     letters = {name: id for id, name in names_of(study).items()}
     assert set(letters) == {"good", "bad"}
 
@@ -103,6 +103,10 @@ def test_build_then_analyse(tmp_path):
         (["build"], "build needs --workdirs"),
         (["analyse"], "analyse needs --answers, --metrics or both"),
         (["analyse", "--metrics=mse"], "--metrics needs --workdirs"),
+        (
+            ["build", f"--workdirs={good},{bad}", "--images=21"],
+            "images must be from 1 to 20, got 21",
+        ),
     ):
         failed = rank(*arguments)
         assert failed.returncode == 1 and "Traceback" not in failed.stderr
