@@ -75,9 +75,11 @@ def main() -> None:
     if len({run.name for run in networks}) == len(networks):
         names = [run.name for run in networks]
     runs = dict(zip(names, networks))
-    surrogate = list(runs.values())[-1]
+    folders = [epath.Path(folder).resolve() for folder in _WORKDIR.value]
+    surrogate, source = networks[-1], folders[-1]
     if _SURROGATE.value is not None:
-        surrogate = load(_SURROGATE.value)
+        source = epath.Path(_SURROGATE.value).resolve()
+        surrogate = load(source)
     elif "transfer" in _ATTACKS.value and len(runs) == 1:
         raise ValueError("--attacks=transfer needs --surrogate or a second --workdir")
     first = next(iter(runs.values()))
@@ -87,11 +89,9 @@ def main() -> None:
 
     attacks = {name: _options(name) for name in _chosen(len(runs))}
     found, corrupted, signs = {}, {}, {}
-    for name, run in runs.items():
+    for (name, run), place in zip(runs.items(), folders):
         # Through itself, transfer would be a gradient attack.
-        own = {
-            n: o for n, o in attacks.items() if n != "transfer" or run is not surrogate
-        }
+        own = {n: o for n, o in attacks.items() if n != "transfer" or place != source}
         found[name] = attack_accuracy(
             run,
             epsilons=epsilons,

@@ -16,7 +16,11 @@ if [[ $# -lt 3 ]]; then
 fi
 name=$1 zone=$2
 shift 2
-if [[ " $* " != *" --workdir="*"://"* ]]; then
+shared=no
+for flag in "$@"; do
+  if [[ $flag == --workdir=*://* ]]; then shared=yes; fi
+done
+if [[ $shared == no ]]; then
   echo "error: --workdir must be on storage that all workers share, such as gs://..." >&2
   exit 2
 fi

@@ -12,6 +12,7 @@ from ssimjax.attacks.objectives import margin as margin
 from ssimjax.attacks.objectives import targeted_dlr as targeted_dlr
 from ssimjax.attacks.pgd import pgd as pgd
 from ssimjax.attacks.registry import by_name as by_name
+from ssimjax.attacks.registry import norm_of as norm_of
 from ssimjax.attacks.square import square as square
 from ssimjax.attacks.transfer import transfer as transfer
 from ssimjax.attacks.worst_case import worst_case as worst_case

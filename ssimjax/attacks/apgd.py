@@ -85,7 +85,7 @@ def apgd(
         x_{t+1} = P(x_t + α (z − x_t) + (1 − α) (x_t − x_{t−1})),  α = 0.75
 
     η is 2ε at first. At each checkpoint it is halved, and the run goes on from its best
-    point, if fewer than 75 % of the steps since the last one increased the loss, or if
+    point, if at most 75 % of the steps since the last one increased the loss, or if
     neither η nor the best loss has changed since then. Checkpoints are after 22 % of
     the steps, then after intervals that shrink by 3 % of the steps, to 6 %.
 

@@ -75,7 +75,7 @@ _TINY = 1e-30
 
 
 def lengths(change: Float[Array, "b h w c"]) -> Float[Array, "b 1 1 1"]:
-    """Euclidean lengths, 0 for nothing else than zeros unless all is below 1e-30.
+    """Euclidean lengths, 0 only of zeros, or where every element is below 1e-30.
 
     Args:
       change: an array per image.
@@ -95,7 +95,7 @@ def lengths(change: Float[Array, "b h w c"]) -> Float[Array, "b 1 1 1"]:
 def check_ball(
     epsilon: Epsilon, norm: str, clip_range: Sequence[float], allowed: Sequence[str]
 ) -> None:
-    """Raises if a ball is none.
+    """Raises unless the arguments describe a ball.
 
     Args:
       epsilon: radius; not checked if it is traced.

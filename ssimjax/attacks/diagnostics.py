@@ -15,7 +15,7 @@ class GradientHealth(NamedTuple):
     """Shares of input gradients that an attack cannot use.
 
     Attributes:
-      zero: pixels whose gradient is exactly 0, of those that are finite or not.
+      zero: pixels whose gradient is exactly 0.
       zero_images: images all of whose pixels have gradient 0.
       nonfinite: pixels whose gradient is infinite or NaN.
       norm: median length of the gradient of an image, where it is finite.

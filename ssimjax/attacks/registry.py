@@ -1,6 +1,7 @@
 """Attacks by name, with the settings of a thorough evaluation."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -79,6 +80,30 @@ def by_name(name: str, **options: Any) -> Attack:
       >>> attack(jax.random.key(0), lambda x: x, images, labels, epsilon=0.25).shape
       (1, 2, 2, 1)
     """
+    return _chosen(name, options)
+
+
+def norm_of(name: str, **options: Any) -> str:
+    """The norm in which an attack measures what it changes.
+
+    Args:
+      name: as in `by_name`.
+      options: as in `by_name`.
+
+    Returns:
+      "linf" or "l2".
+
+    Raises:
+      ValueError: if there is no such attack.
+
+    Example:
+      >>> norm_of("pgd"), norm_of("pgd_l2"), norm_of("pgd", norm="l2")
+      ('linf', 'l2', 'l2')
+    """
+    return _chosen(name, options).keywords.get("norm", "linf")
+
+
+def _chosen(name: str, options: Mapping[str, Any]) -> functools.partial:
     if name not in _ATTACKS:
         raise ValueError(f"name must be one of {NAMES}, got {name!r}")
     return functools.partial(_ATTACKS[name], **options)

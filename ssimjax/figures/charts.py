@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from ssimjax.figures.drawing import COLORS, drawing
+from ssimjax.figures.drawing import colored, drawing
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -20,7 +20,7 @@ def training_curves(histories: Mapping[str, Rows], path: epath.PathLike) -> None
     """
     with drawing(path, 9.0, 3.4) as figure:
         panels = figure.subplots(1, 2)
-        for color, (name, rows) in zip(COLORS, histories.items()):
+        for color, (name, rows) in colored(histories):
             for split, style in (("train", "--"), ("test", "-")):
                 chosen = [row for row in rows if row["split"] == split]
                 epochs = [row["epoch"] for row in chosen]
@@ -69,8 +69,8 @@ def accuracy_against_epsilon(
     """Accuracy under attack, a panel per attack and split: solid top-1, dotted top-5.
 
     Args:
-      tables: rows with `split`, `attack`, `epsilon`, and `top1` or `top5` or both, by
-        network.
+      tables: rows with `split`, `attack`, `norm`, `epsilon`, and `top1` or `top5` or
+        both, by network.
       path: the PNG file to write.
       chance: accuracy of a guess, drawn as a line.
     """
@@ -78,13 +78,15 @@ def accuracy_against_epsilon(
         dict.fromkeys((r["attack"], r["split"]) for t in tables.values() for r in t)
     )
     several = len({attack for attack, _ in kinds}) > 1
+    euclidean = any(r["norm"] == "l2" for t in tables.values() for r in t)
+    norm = "L2" if euclidean else "L∞"
     columns = min(4, len(kinds)) if several else len(kinds)
     lines = -(-len(kinds) // columns)
     width = 2.9 if several else 4.5
     with drawing(path, width * columns, (2.6 if several else 3.4) * lines) as figure:
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for panel, (attack, split) in zip(panels.flat, kinds):
-            for color, (name, rows) in zip(COLORS, tables.items()):
+            for color, (name, rows) in colored(tables):
                 chosen = [
                     r for r in rows if (r["attack"], r["split"]) == (attack, split)
                 ]
@@ -109,7 +111,7 @@ def accuracy_against_epsilon(
             panel.set_xlim(-0.15, 1.15 * max(*steps, 1.0))
             panel.set_xticks([], minor=True)
             title = f"{attack}, {split}" if several else f"{split} split, {attack}"
-            panel.set(title=title, xlabel="ε × 255 (L∞)", ylim=(-3, 103))
+            panel.set(title=title, xlabel=f"ε × 255 ({norm})", ylim=(-3, 103))
         for panel in panels[:, 0]:
             panel.set_ylabel("accuracy (%)")
         for panel in panels.flat[len(kinds) :]:
@@ -138,7 +140,7 @@ def accuracy_against_severity(tables: Mapping[str, Rows], path: epath.PathLike) 
     with drawing(path, 3.0 * columns, 2.5 * lines) as figure:
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for panel, corruption in zip(panels.flat, names):
-            for color, (name, rows) in zip(COLORS, tables.items()):
+            for color, (name, rows) in colored(tables):
                 chosen = [r for r in rows if r["corruption"] == corruption]
                 _accuracy_lines(
                     panel, chosen, [float(r["severity"]) for r in chosen], name, color
@@ -190,7 +192,7 @@ def pruning(tables: Mapping[str, Rows], path: epath.PathLike) -> None:
     """
     with drawing(path, 4.8, 3.4) as figure:
         panel = figure.subplots()
-        for color, (name, rows) in zip(COLORS, tables.items()):
+        for color, (name, rows) in colored(tables):
             for order, style in zip(dict.fromkeys(r["order"] for r in rows), "-:"):
                 chosen = [r for r in rows if r["order"] == order]
                 panel.plot(
@@ -223,7 +225,7 @@ def histograms(
             everything = np.concatenate([np.ravel(v) for v in groups.values()])
             low, high = everything.min(), everything.max()
             edges = np.geomspace(max(low, 1e-9), max(high, 1e-8), 25)
-            for color, (name, values) in zip(COLORS, groups.items()):
+            for color, (name, values) in colored(groups):
                 panel.hist(np.ravel(values), edges, color=color, alpha=0.55, label=name)
             panel.set(xscale="log", xlabel=quantity, ylabel="filters")
         axes[0].legend()

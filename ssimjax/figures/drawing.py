@@ -1,7 +1,8 @@
 """What all pictures share: their style, their file, tiles."""
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,11 @@ from etils import epath
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+# Of Okabe and Ito, which most people tell apart.
+COLORS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7"),
+    *("#e69f00", "#56b4e9", "#000000", "#f0e442"),
+)
 _STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -18,6 +23,11 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
+
+
+def colored(groups: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, Any]]]:
+    """Every group and its name, with a colour; from the ninth on they come again."""
+    return zip(itertools.cycle(COLORS), groups.items())
 
 
 def tile(tiles: np.ndarray, columns: int) -> np.ndarray:

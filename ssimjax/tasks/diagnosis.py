@@ -12,7 +12,7 @@ from ssimjax.training import Row
 _TOLERANCE = 0.01
 # How much of what a single step leaves an iterative attack may take before it is said.
 _GAP = 0.10
-_WHITE_BOX = ("pgd", "pgd_margin", "apgd_ce", "apgd_dlr", "apgd_t")
+_WHITE_BOX = ("pgd", "pgd_margin", "pgd_l2", "apgd_ce", "apgd_dlr", "apgd_t")
 # Attacks that should find less than those of many steps along the gradient.
 _WEAKER = {
     "noise": "knows nothing of the network",
@@ -21,7 +21,7 @@ _WEAKER = {
     "transfer": "does not use the network's gradient",
 }
 # Repeated on smaller logits, whose softmax does not saturate.
-_RESCALED, _DIVISOR = ("pgd", "apgd_ce"), 10.0
+_RESCALED, _DIVISOR = ("pgd", "pgd_l2", "apgd_ce"), 10.0
 
 
 def examine(
@@ -149,7 +149,8 @@ def diagnose(
     if white:
         last = max(max(curve) for curve in white.values())
         left = min(curve[last] for curve in white.values() if last in curve)
-        if left > chance + _TOLERANCE and last >= 0.25:
+        everywhere = all(row["norm"] == "linf" for row in rows) and last >= 0.25
+        if left > chance + _TOLERANCE and everywhere:
             masked.append(
                 f"At ε = {_steps(last)}, where an image can become any other of low "
                 f"contrast, {_percent(left)} are still right."

@@ -13,7 +13,13 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ssimjax import corruptions
-from ssimjax.attacks import by_name, gradient_health, is_fooled, transfer
+from ssimjax.attacks import (
+    by_name,
+    gradient_health,
+    is_fooled,
+    norm_of,
+    transfer,
+)
 from ssimjax.data import Arrays, eval_batches
 from ssimjax.tasks.run import Run
 from ssimjax.training import Row, data_mesh, named_key, root_key, with_spread
@@ -41,9 +47,10 @@ def attack_accuracy(
 
     Args:
       run: a trained classifier.
-      epsilons: L∞ sizes of the attack, for pixels in [0, 1]; 0 is no attack.
-      attacks: options of `attacks.by_name` by the attack's name; FGSM if None.
-        "transfer" attacks the surrogate.
+      epsilons: sizes of the attacks in their norm, for pixels in [0, 1]; 0 is no
+        attack.
+      attacks: options of `attacks.by_name` by the attack's name, all of one norm; FGSM
+        if None. "transfer" attacks the surrogate.
       splits: "train", "test" or both.
       examples: how many examples of each split, spread evenly; all if None.
       surrogate: another classifier of the same images, for "transfer". Of several
@@ -52,7 +59,8 @@ def attack_accuracy(
       seed: of the attack.
 
     Returns:
-      A row per split, attack and epsilon: `split`, `attack`, `epsilon`, `top1`, `top5`
+      A row per split, attack and epsilon: `split`, `attack`, `norm` ("linf" or "l2"),
+      `epsilon`, `top1`, `top5`
       (fractions; of several seeds the mean, with `top1_sd`, `top1_each` and so on),
       `examples`. Of several attacks, also `worst case`: an example counts as right if
       it withstands all of them. What an attack did not aim at is left out: an iterative
@@ -60,8 +68,8 @@ def attack_accuracy(
 
     Raises:
       FloatingPointError: if a logit is not finite. A broken model is not robust.
-      ValueError: if an epsilon is negative, a split or an attack unknown, `examples`
-        below 1 or a surrogate missing.
+      ValueError: if an epsilon is negative, a split or an attack unknown, attacks are
+        of two norms, `examples` is below 1 or a surrogate missing.
 
     References:
       Abobakr et al. 2018, SSIMLayer, Eq. 20 and Fig. 9.
@@ -75,6 +83,14 @@ def attack_accuracy(
         raise ValueError(f"examples must be >= 1, got {examples}")
     attacks = {"fgsm": {}} if attacks is None else attacks
     aims = {name: _aims(name, options) for name, options in attacks.items()}
+    norms = {
+        # Transfer is PGD.
+        name: norm_of("pgd" if name == "transfer" else name, **options)
+        for name, options in attacks.items()
+    }
+    if len(set(norms.values())) > 1:
+        each = ", ".join(f"{name} {norm}" for name, norm in norms.items())
+        raise ValueError(f"attacks must be of one norm, as epsilons are, got {each}")
     if "transfer" in attacks and surrogate is None:
         raise ValueError("surrogate must be a trained network for 'transfer', got None")
     hits_under = {
@@ -116,7 +132,8 @@ def attack_accuracy(
                 found[WORST] = np.min(list(found.values()), 0)
                 aims[WORST] = set.intersection(*(aims[name] for name in attacks))
             rows.extend(
-                {"split": split, "attack": name, "epsilon": epsilon}
+                {"split": split, "attack": name, "norm": min(norms.values())}
+                | {"epsilon": epsilon}
                 | accuracies(hits, aims[name])
                 | {"examples": len(arrays)}
                 for name, hits in found.items()

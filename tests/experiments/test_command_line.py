@@ -66,6 +66,7 @@ def test_train_then_attack(tmp_path):
     attacked = run(
         "attack",
         f"--workdir={folder},{copy}",
+        f"--surrogate={tmp_path / 'new' / '..' / 'copy'}",
         "--attacks=pgd,square,transfer",
         "--epsilons=0,8",
         "--steps=2",

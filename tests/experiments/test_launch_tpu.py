@@ -69,7 +69,8 @@ def test_every_worker_gets_the_code_and_the_flags(tmp_path):
 
 
 def test_a_folder_of_one_worker_is_refused(tmp_path):
-    refused = launch(tmp_path, "slice", "zone", "--workdir=runs/cifar10")
+    elsewhere = "--config.data.data_dir=gs://bucket/data"
+    refused = launch(tmp_path, "slice", "zone", "--workdir=runs/cifar10", elsewhere)
     assert refused.returncode == 2
     assert "must be on storage that all workers share" in refused.stderr
     assert not (tmp_path / "calls").exists()

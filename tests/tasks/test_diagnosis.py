@@ -16,7 +16,7 @@ EPSILONS = (0.0, 4 / 255, 8 / 255, 64 / 255)
 
 def rows(curves):
     return [
-        {"attack": name, "epsilon": epsilon, "top1": value}
+        {"attack": name, "norm": "linf", "epsilon": epsilon, "top1": value}
         for name, curve in curves.items()
         for epsilon, value in zip(EPSILONS, curve)
     ]

@@ -2,10 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from ssimjax import figures
 from ssimjax.tasks import (
     attack_accuracy,
     corruption_accuracy,
+    examine,
     filter_statistics,
     gradient_shares,
     pruning_accuracy,
@@ -71,6 +74,43 @@ def test_what_an_attack_needs(runs):
         attack_accuracy(runs["ssim"], epsilons=(0.1,), attacks={"transfer": {}})
     with pytest.raises(ValueError, match="name must be one of .* got 'deepfool'"):
         attack_accuracy(runs["ssim"], epsilons=(0.1,), attacks={"deepfool": {}})
+
+
+def test_euclidean_attacks_have_a_table_of_their_own(runs):
+    options = {"steps": 2, "restarts": 1}
+    two = {"pgd_l2": options, "pgd": {"norm": "l2"} | options}
+    rows = attack_accuracy(
+        runs["conv"], epsilons=(0.5,), attacks=two, splits=("test",), examples=20
+    )
+    assert [(r["attack"], r["norm"]) for r in rows] == [
+        (name, "l2") for name in ("pgd_l2", "pgd", "worst case")
+    ]
+    assert "Verdict" in examine(runs["conv"], rows, attacks=two, examples=20)[-1]
+    with pytest.raises(ValueError, match="of one norm.* got fgsm linf, pgd_l2 l2"):
+        attack_accuracy(
+            runs["conv"], epsilons=(0.1,), attacks={"fgsm": {}, "pgd_l2": options}
+        )
+
+
+def test_every_network_is_in_the_picture(tmp_path):
+    row = {"attack": "fgsm", "split": "test", "norm": "linf", "top1": 0.5}
+    names = [f"network {i}" for i in range(9)]
+    seen = []
+
+    class Noticing(Figure):
+        def savefig(self, *arguments, **options):
+            legend = self.axes[0].get_legend()
+            seen.extend(text.get_text() for text in legend.get_texts())
+            super().savefig(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure", Noticing)
+        figures.accuracy_against_epsilon(
+            {name: [row | {"epsilon": e} for e in (0.0, 0.1)] for name in names},
+            tmp_path / "a.png",
+            chance=0.1,
+        )
+    assert [name for name in names if any(name in s for s in seen)] == names
 
 
 def test_corruptions_begin_with_clean_images(runs):
