@@ -67,15 +67,11 @@ def choose_network(config: ml_collections.ConfigDict, network: str) -> None:
     Raises:
       ValueError: if it is none of them.
     """
-    networks = ("ssim", "ssim_literal", "conv")
-    if network not in networks:
-        raise ValueError(
-            f"the config's argument must be one of {', '.join(networks)}, "
-            f"got {network!r}"
-        )
+    sections.check_argument(network, ("ssim", "ssim_literal", "conv"))
     config.model.feature_layer = network.removesuffix("_literal")
     if network == "ssim":
         # Without the gain the next layer hears nothing; without the faster rate the
-        # filters stay where they were drawn (README, "the slow start").
+        # filters stay where they were drawn ("the slow start" in
+        # experiments/abobakr2018.md).
         config.model.output_gain = 30.0
         config.optimizer.filter_rate_factor = 100.0

@@ -15,6 +15,15 @@ def study(task: str) -> ml_collections.ConfigDict:
     return config
 
 
+def check_argument(argument: str, choices: tuple[str, ...]) -> None:
+    """Raises a ValueError unless a config file's argument is one of the choices."""
+    if argument not in choices:
+        raise ValueError(
+            f"the config's argument must be one of {', '.join(choices)}, got "
+            f"{argument!r}"
+        )
+
+
 def data() -> ml_collections.ConfigDict:
     """Where examples come from."""
     data = ml_collections.ConfigDict()

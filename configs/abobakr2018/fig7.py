@@ -11,16 +11,13 @@ and seed.
 
 import ml_collections
 
+from configs import sections
 from configs.abobakr2018 import table1
 
 
 def get_config(variant: str = "with_relu") -> ml_collections.ConfigDict:
     """The config; `variant` is "with_relu" or "without_relu"."""
-    if variant not in ("with_relu", "without_relu"):
-        raise ValueError(
-            "the config's argument must be one of with_relu, without_relu, "
-            f"got {variant!r}"
-        )
+    sections.check_argument(variant, ("with_relu", "without_relu"))
     config = table1.get_config("ssim")
     config.model.relu_after = variant == "with_relu"
     return config

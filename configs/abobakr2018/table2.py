@@ -3,11 +3,11 @@
     python -m experiments.train --config=configs/abobakr2018/table2.py:ssim \
         --workdir=runs/table2-ssim
 
-Arguments as in `table1`. The paper names 12,000 training and 3,000 validation images
-of ten classes without naming the classes, "randomly resized and cropped" to 32x32,
-normalised and flipped. Here, Imagenette's ten classes (9,469 and 3,925 images) at
-96x96, of which training sees a random rectangle (8 to 100 % of the area) resized to
-32x32, and validation the whole. Published, in per cent on train / validation after up
+Arguments as in `table1`. The paper has 12,000 training and 3,000 validation images of
+CIFAR-10's classes, "randomly resized and cropped" to 32x32, normalised and flipped.
+Here, Imagenette's ten classes, which are others (9,469 and 3,925 images), at 96x96, of
+which training sees a random rectangle (8 to 100 % of the area) resized to 32x32, and
+validation the whole. Published, in per cent on train / validation after up
 to 500 epochs: 73.35 / 70.0 (ssim), 57.51 / 60.40 (conv). Measured after four epochs,
 three seeds: 53.2 / 51.1 (ssim), 54.5 / 52.5 (conv); two CPU cores, a minute or two a
 network and seed.

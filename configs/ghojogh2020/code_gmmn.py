@@ -13,17 +13,13 @@ has a part in.
 
 import ml_collections
 
-from configs import moment_matching
+from configs import moment_matching, sections
 from configs.ghojogh2020 import vae
 
 
 def get_config(loss: str = "ssim_distance") -> ml_collections.ConfigDict:
     """The config; `loss` is one of `vae.LOSSES`."""
-    if loss not in vae.LOSSES:
-        raise ValueError(
-            f"the config's argument must be one of {', '.join(vae.LOSSES)}, got "
-            f"{loss!r}"
-        )
+    sections.check_argument(loss, vae.LOSSES)
     config = moment_matching.defaults()
     config.matching.autoencoder = f"runs/autoencoder-{loss}"
     # Standardised codes of 16 units are about 5 apart.

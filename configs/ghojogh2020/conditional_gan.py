@@ -8,16 +8,13 @@ Argument: as in `gan`.
 
 import ml_collections
 
+from configs import sections
 from configs.ghojogh2020 import gan
 
 
 def get_config(objective: str = "gan") -> ml_collections.ConfigDict:
     """The config; `objective` is one of `gan.OBJECTIVES`."""
-    if objective not in gan.OBJECTIVES:
-        raise ValueError(
-            f"the config's argument must be one of {', '.join(gan.OBJECTIVES)}, got "
-            f"{objective!r}"
-        )
+    sections.check_argument(objective, gan.OBJECTIVES)
     config = gan.get_config(objective)
     config.model.conditional = True
     return config

@@ -9,7 +9,7 @@ semi-definite. Labels have the kernel that is 1 for equal ones.
 
 import ml_collections
 
-from configs import moment_matching
+from configs import moment_matching, sections
 from configs.ghojogh2020 import gmmn
 
 KERNELS = ("rbf", "imq", "ssim")
@@ -17,10 +17,7 @@ KERNELS = ("rbf", "imq", "ssim")
 
 def get_config(kernel: str = "ssim") -> ml_collections.ConfigDict:
     """The config; `kernel` is one of `KERNELS`."""
-    if kernel not in KERNELS:
-        raise ValueError(
-            f"the config's argument must be one of {', '.join(KERNELS)}, got {kernel!r}"
-        )
+    sections.check_argument(kernel, KERNELS)
     config = moment_matching.defaults()
     config.model.conditional = True
     gmmn.choose_kernel(config, kernel)

@@ -2,8 +2,6 @@
 
 import ml_collections
 
-DATA = ("mnist", "celeb_a")
-
 
 def choose(
     config: ml_collections.ConfigDict, argument: str, choices: tuple[str, ...]

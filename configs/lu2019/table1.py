@@ -17,11 +17,7 @@ MODELS = {"ae": "none", "vae": "kl", "mmd_ae": "mmd"}
 LOSSES = ("mse", "ssim", "lw_ssim")
 # Of the penalty, against losses that are means over pixels: those with the nearest
 # samples in `python -m experiments.reproduce lu2019 balance`, alike for every loss.
-WEIGHTS = {
-    "none": {"mse": 0.0, "ssim": 0.0, "lw_ssim": 0.0},
-    "kl": {"mse": 1e-3, "ssim": 1e-3, "lw_ssim": 1e-3},
-    "mmd": {"mse": 1.0, "ssim": 1.0, "lw_ssim": 1.0},
-}
+WEIGHTS = {"none": 0.0, "kl": 1e-3, "mmd": 1.0}
 
 
 def get_config(cell: str = "mmd_ae-lw_ssim") -> ml_collections.ConfigDict:
@@ -39,7 +35,7 @@ def get_config(cell: str = "mmd_ae-lw_ssim") -> ml_collections.ConfigDict:
     config.data.crop = 140 / 178
     config.loss.name = loss
     config.regulariser.name = MODELS[model]
-    config.regulariser.weight = WEIGHTS[MODELS[model]][loss]
+    config.regulariser.weight = WEIGHTS[MODELS[model]]
     config.optimizer.schedule = "cosine"
     config.optimizer.b1 = 0.5
     config.training.epochs = 55.0

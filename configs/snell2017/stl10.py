@@ -16,7 +16,7 @@ units.
 
 import ml_collections
 
-from configs import reconstruction
+from configs import reconstruction, sections
 
 LOSSES = ("mse", "mae", "ms_ssim", "ms_ssim_shifted", "ms_ssim_published")
 
@@ -46,10 +46,7 @@ def choose_loss(config: ml_collections.ConfigDict, loss: str) -> None:
     Raises:
       ValueError: if it is none of them.
     """
-    if loss not in LOSSES:
-        raise ValueError(
-            f"the config's argument must be one of {', '.join(LOSSES)}, got {loss!r}"
-        )
+    sections.check_argument(loss, LOSSES)
     config.loss.name = loss
     if loss.startswith("ms_ssim"):
         config.loss.name = "ms_ssim_per_pixel"

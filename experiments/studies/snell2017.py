@@ -121,7 +121,7 @@ def _yale_b(settings: Settings) -> str:
             "Means over 5 splits of 80 to 20 for each of "
             f"{settings.seeds} seeds, ± the standard deviation over splits and seeds. "
             "C and scaling are chosen inside the training parts. Autoencoders see all "
-            "images, and no label.",
+            "images, which are those that they are measured on, and no label.",
             markdown_table(lines),
             "\n".join(f"- {sentence}" for sentence in _probe_differences(means)),
             about(runs["mse"]),

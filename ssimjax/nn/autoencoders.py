@@ -3,16 +3,13 @@
 import itertools
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ssimjax.nn.convolution import convolve
+from ssimjax.nn.convolution import HE_NORMAL, convolve
 from ssimjax.nn.sizes import check_sizes
 from ssimjax.nn.upsampling import UpsampleConv, Upsampling
-
-_HE_NORMAL = jax.nn.initializers.he_normal()
 
 
 class Encoder(nnx.Module):
@@ -59,7 +56,7 @@ class Encoder(nnx.Module):
                     c_out,
                     (5, 5),
                     strides=2,
-                    kernel_init=_HE_NORMAL,
+                    kernel_init=HE_NORMAL,
                     conv_general_dilated=convolve,
                     rngs=rngs,
                 )

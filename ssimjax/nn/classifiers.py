@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ssimjax.nn.convolution import convolve
+from ssimjax.nn.convolution import HE_NORMAL, convolve
 from ssimjax.nn.pooling import avg_pool, max_pool
 from ssimjax.nn.sizes import check_sizes
 from ssimjax.nn.ssim_conv import SSIMConv
@@ -16,7 +16,6 @@ from ssimjax.ops.layer import Patches
 from ssimjax.ops.similarity import StructureForm
 
 FeatureLayer = Literal["ssim", "conv"]
-_HE_NORMAL = jax.nn.initializers.he_normal()
 
 
 class QuickClassifier(nnx.Module):
@@ -244,7 +243,7 @@ def _conv(
     size: int,
     rngs: nnx.Rngs,
     *,
-    init: nnx.Initializer = _HE_NORMAL,
+    init: nnx.Initializer = HE_NORMAL,
 ) -> nnx.Conv:
     return nnx.Conv(
         c_in,

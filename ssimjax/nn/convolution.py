@@ -13,6 +13,9 @@ from jaxtyping import Array, Float
 
 from ssimjax.ops.convolution import correlate
 
+# Initial filters before a ReLU.
+HE_NORMAL = jax.nn.initializers.he_normal()
+
 
 def convolve(
     x: Float[Array, "b h w c_in"],

@@ -8,16 +8,14 @@ import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ssimjax.nn.convolution import convolve
+from ssimjax.nn.convolution import HE_NORMAL, convolve
 from ssimjax.nn.sizes import check_sizes
 
 Normalisation = Literal["none", "batch", "spectral"]
-_HE_NORMAL = jax.nn.initializers.he_normal()
 LEAK = 0.2  # Of the ReLUs of discriminators.
 
 
@@ -61,7 +59,7 @@ class MLP(nnx.Module):
         sizes = (inputs, *widths)
         self.hidden = nnx.List(
             [
-                nnx.Linear(before, after, kernel_init=_HE_NORMAL, rngs=rngs)
+                nnx.Linear(before, after, kernel_init=HE_NORMAL, rngs=rngs)
                 for before, after in itertools.pairwise(sizes)
             ]
         )
@@ -178,7 +176,7 @@ class Discriminator(nnx.Module):
                     c_out,
                     (size, size),
                     strides=strides,
-                    kernel_init=_HE_NORMAL,
+                    kernel_init=HE_NORMAL,
                     conv_general_dilated=convolve,
                     rngs=rngs,
                 )

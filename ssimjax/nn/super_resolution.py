@@ -8,14 +8,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ssimjax.nn.convolution import convolve, convolve_to_few
+from ssimjax.nn.convolution import HE_NORMAL, convolve, convolve_to_few
 from ssimjax.nn.sizes import check_sizes
 
 Initial = Literal["published", "he"]
 Output = Literal["image", "residual"]
 
 _PUBLISHED = jax.nn.initializers.normal(0.001)
-_HE_NORMAL = jax.nn.initializers.he_normal()
 
 
 class SRCNN(nnx.Module):
@@ -80,7 +79,7 @@ class SRCNN(nnx.Module):
         ):
             if value not in names:
                 raise ValueError(f"{name} must be one of {names}, got {value!r}")
-        inner = _PUBLISHED if initial == "published" else _HE_NORMAL
+        inner = _PUBLISHED if initial == "published" else HE_NORMAL
         first, second = widths
         self.features = _layer(1, first, sizes[0], inner, rngs)
         self.mapping = _layer(first, second, sizes[1], inner, rngs)

@@ -75,29 +75,11 @@ def convolved(
     return sums.reshape(*batch, n - len(taps) + 1, k)
 
 
-def shifted(
-    values: Float[Array, "*batch n k"], taps: tuple[float, ...]
-) -> Float[Array, "*batch out k"]:
-    """A sum of shifted views, one loop over contiguous memory whatever the axis.
-
-    Args:
-      values: as in `weighted_sums`.
-      taps: as in `weighted_sums`.
-
-    Returns:
-      As `weighted_sums`.
-
-    Example:
-      >>> shifted(jnp.arange(4.0)[:, None], (1.0, 1.0))[:, 0].tolist()
-      [1.0, 3.0, 5.0]
-    """
-    *batch, n, k = values.shape
-    sums = _shifted_by(values.reshape(*batch, n * k), taps=taps, step=k)
-    return sums.reshape(*batch, n - len(taps) + 1, k)
-
-
 def _shifted_by(values: Array, *, taps: tuple[float, ...], step: int) -> Array:
-    """Sums of values that lie whole steps apart, along the last axis."""
+    """Sums of values that lie whole steps apart, along the last axis.
+
+    A sum of shifted views is one loop over contiguous memory, whatever the axis was.
+    """
     size = values.shape[-1] - (len(taps) - 1) * step
 
     def view(tap: int) -> Array:
