@@ -1,4 +1,4 @@
-"""The values of PEERS: each library's own, on photographs beside the checkout."""
+"""What each library computes itself, on photographs beside the checkout."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,8 +31,7 @@ def tid2013():
     return load("tid2013_I01.png"), load("tid2013_i01_01_5.png")
 
 
-# Where PEERS prints what a library's own float32 makes of a value, this is the value
-# in float64, which the libraries give too where they can be run in it (tests/peers).
+# In float64, in which some libraries only compute when they are told to (tests/peers).
 SSIM = [
     (conventions.matlab, 0.682372, 0.527070),
     (conventions.matlab_downsample, 0.820202, 0.781962),
