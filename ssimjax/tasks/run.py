@@ -1,5 +1,6 @@
 """From a config to a trained model, and back from its folder."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -23,8 +24,8 @@ from ssimjax.tasks import (
 )
 from ssimjax.tasks.generators import in_batches
 from ssimjax.tasks.learner import as_floats
-from ssimjax.training.checkpoints import parse_best
-from ssimjax.training.workdir import read_json
+from ssimjax.training.checkpoints import parse_best, scores
+from ssimjax.training.workdir import alone_in, read_json
 
 # Training images whose codes are standardised.
 _CODES = 10_000
@@ -106,33 +107,36 @@ def train(
     if workdir is not None:
         folder = training.folder_for(workdir, config, free=training.FREE_KEYS)
     dataset, task = _build(config, data, folder)
-    if folder is not None:
-        training.claim(
-            folder,
-            config,
-            free=training.FREE_KEYS,
-            fingerprints={
-                "train": dataset.train.fingerprint,
-                "test": dataset.test.fingerprint,
-            },
+    # Its config shall be written only by the run that holds the folder.
+    held = contextlib.nullcontext() if folder is None else alone_in(folder)
+    with held:
+        if folder is not None:
+            training.claim(
+                folder,
+                config,
+                free=training.FREE_KEYS,
+                fingerprints={
+                    "train": dataset.train.fingerprint,
+                    "test": dataset.test.fingerprint,
+                },
+            )
+            if (folder / "summary.json").exists():
+                run = _restored(folder, config, dataset, task, None)
+                if run.summary:  # Else its last checkpoint is broken; it goes on.
+                    return run
+        if training.is_main():
+            state = jax.eval_shape(task.init, jax.random.key(0))
+            report(parameter_table(state.params))
+        fitted = training.fit(
+            task,
+            dataset,
+            options,
+            seed=config.seed,
+            seeds=config.seeds,
+            mesh_shape=tuple(config.mesh) or None,
+            workdir=folder,
+            report=report,
         )
-        if (folder / "summary.json").exists():
-            run = _restored(folder, config, dataset, task, None)
-            if run.summary:  # Else its last checkpoint is broken; it goes on before.
-                return run
-    if training.is_main():
-        state = jax.eval_shape(task.init, jax.random.key(0))
-        report(parameter_table(state.params))
-    fitted = training.fit(
-        task,
-        dataset,
-        options,
-        seed=config.seed,
-        seeds=config.seeds,
-        mesh_shape=tuple(config.mesh) or None,
-        workdir=folder,
-        report=report,
-    )
     return Run(config, dataset, task, *fitted)
 
 
@@ -214,11 +218,7 @@ def _best(steps: list[int], history: list[training.Row], rule: str | None) -> in
             "as 'max top1'"
         )
     direction, name = parse_best(rule)
-    tested = {
-        row["step"]: row[name]
-        for row in history
-        if row["split"] == "test" and row["step"] in steps
-    }
+    tested = {s: v for s, v in scores(history, name).items() if s in steps}
     if not tested:
         raise ValueError(f"none of the checkpoints {steps} was tested, so none is best")
     return (max if direction == "max" else min)(tested, key=tested.__getitem__)

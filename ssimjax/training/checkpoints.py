@@ -1,12 +1,14 @@
 """Checkpoints of a training state, by Orbax."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
 
+from ssimjax.training.metrics import Row
 from ssimjax.training.processes import all_agree, barrier, is_main
 
 
@@ -23,6 +25,7 @@ class Checkpoints:
         keep: int = 1,
         keep_every: int | None = None,
         keep_best: str | None = None,
+        rows: Sequence[Row] = (),
         read_only: bool = False,
     ):
         """Opens the folder, creating it if necessary.
@@ -33,24 +36,17 @@ class Checkpoints:
           keep_every: those of multiples of so many steps are kept, too.
           keep_best: "max NAME" or "min NAME" keeps, too, the one whose metric of that
             name is the largest or the smallest.
+          rows: of the run so far, which say what checkpoints that are there scored.
           read_only: whether to change nothing, for a run may be writing.
         """
         self._read_only = read_only
         policies: list[Any] = [ocp.checkpoint_managers.LatestN(keep)]
         if keep_every is not None:
             policies.append(ocp.checkpoint_managers.EveryNSteps(keep_every))
-        self._metric: str | None = None
+        self._best: _Best | None = None
         if keep_best is not None:
-            direction, name = parse_best(keep_best)
-            self._metric = name
-            policies.append(
-                ocp.checkpoint_managers.BestN(
-                    get_metric_fn=lambda metrics: metrics[name],
-                    reverse=direction == "min",
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                )
-            )
+            self._best = _Best(keep_best, rows)
+            policies.append(self._best)
         self._folder = epath.Path(folder).resolve()
         self._manager = ocp.CheckpointManager(
             self._folder,
@@ -103,21 +99,14 @@ class Checkpoints:
         """
         if step == self.latest:
             return
-        judged = None
-        if self._metric is not None and metrics is not None:
-            if self._metric not in metrics:
-                raise ValueError(
-                    f"keep_best names {self._metric!r}, but the metrics are "
-                    f"{', '.join(metrics)}"
-                )
-            judged = {self._metric: float(metrics[self._metric])}
+        if self._best is not None and metrics is not None:
+            self._best.add(step, metrics)
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state), notes=ocp.args.JsonSave(notes)
                 ),
-                metrics=judged,
             )
         except Exception as error:  # Of many kinds, from threads that write.
             raise OSError(
@@ -213,6 +202,57 @@ class Checkpoints:
         if errors and not self._read_only:
             barrier("broken checkpoints are set aside")
             self._manager.reload()
+
+
+class _Best(ocp.checkpoint_managers.PreservationPolicy):
+    """Keeps the checkpoint of the best score.
+
+    Orbax's own policy knows the scores of checkpoints that it has written itself alone:
+    a run that continued would lose the best one.
+    """
+
+    def __init__(self, rule: str, rows: Sequence[Row]):
+        direction, self._name = parse_best(rule)
+        self._sign = 1 if direction == "max" else -1
+        self._scores = scores(rows, self._name)
+
+    def add(self, step: int, metrics: Mapping[str, Any]) -> None:
+        if self._name not in metrics:
+            raise ValueError(
+                f"keep_best names {self._name!r}, but the metrics are "
+                f"{', '.join(metrics)}"
+            )
+        self._scores |= scores(
+            [{"split": "test", "step": step} | dict(metrics)], self._name
+        )
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
+        there = [info.step for info in checkpoints if info.step in self._scores]
+        best = max(
+            there, key=lambda step: self._sign * self._scores[step], default=None
+        )
+        return [info.step == best for info in checkpoints]
+
+
+def scores(rows: Sequence[Row], name: str) -> dict[int, float]:
+    """A metric of the test split by the step of its evaluation.
+
+    Args:
+      rows: of a run's metrics.
+      name: of the metric.
+
+    Returns:
+      Finite numbers, oldest first.
+
+    Example:
+      >>> scores([{"split": "test", "step": 5, "top1": 0.5}], "top1")
+      {5: 0.5}
+    """
+    return {
+        row["step"]: float(row[name])
+        for row in rows
+        if row["split"] == "test" and name in row and math.isfinite(row[name])
+    }
 
 
 def parse_best(text: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from tqdm import tqdm
@@ -15,7 +16,7 @@ from ssimjax.training.checkpoints import Checkpoints
 from ssimjax.training.clock import Clock
 from ssimjax.training.evaluation import Evaluate, evaluator, with_spread
 from ssimjax.training.mesh import check_batch_size, data_mesh
-from ssimjax.training.metrics import History, Row
+from ssimjax.training.metrics import History, Row, read_rows
 from ssimjax.training.options import Options
 from ssimjax.training.preemption import Notice, Preempted
 from ssimjax.training.processes import barrier, is_main
@@ -77,9 +78,9 @@ def fit(
       ValueError: if a batch size does not fit the devices, or no checkpoint of the
         folder can be read.
       FloatingPointError: if a metric of a step is not finite, unless the options say to
-        skip such steps.
+        skip such steps, or if the state is not where it is saved and at the end.
       OSError: if the folder cannot be written.
-      Preempted: after SIGTERM, with the state saved.
+      Preempted: after SIGTERM, with the state saved; also if all steps are taken.
     """
     if seeds < 1:
         raise ValueError(f"seeds must be >= 1, got {seeds}")
@@ -110,6 +111,7 @@ def fit(
                     keep=options.keep_checkpoints,
                     keep_every=options.keep_every,
                     keep_best=options.keep_best,
+                    rows=_rows_so_far(workdir),
                 )
             )
         start, state, since_row = 0, program.initial_state(), None
@@ -150,7 +152,14 @@ def fit(
                 write_whole(workdir / "summary.json", text)
             barrier("summary is written")
         state = program.replicated(state)
+    if run.stopped:  # Whoever trains several networks shall not begin the next.
+        raise Preempted(run.steps, workdir)
     return Fitted(state, history.rows, summary)
+
+
+def _rows_so_far(workdir: epath.Path) -> list[Row]:
+    file = workdir / "metrics.jsonl"
+    return read_rows(file) if file.exists() else []
 
 
 class _Run:
@@ -180,6 +189,8 @@ class _Run:
         self.clock = Clock()
         # Of the last step, if this process took it.
         self.results: dict[str, Any] | None = None
+        # Whether SIGTERM came too late to leave steps out.
+        self.stopped = False
 
     def train(self, state: Any, start: int, since_row: Any) -> Any:
         """All steps from `start` on; `since_row` are metrics of steps without a row."""
@@ -233,6 +244,8 @@ class _Run:
                     continue
                 values = self._checked(recent, done)
                 clock.pause()
+                if save or stopping:
+                    self._check_state(state, done)
                 if log:
                     row = with_spread(_means(values))
                     if options.nonfinite == "skip":
@@ -258,8 +271,10 @@ class _Run:
                     if self._checkpoints is not None:
                         self._checkpoints.finish()
                     raise Preempted(done, self._workdir)
+                self.stopped = stopping
                 clock.resume()
             clock.pause()
+            self.stopped |= notice.received
         return state
 
     @property
@@ -308,6 +323,21 @@ class _Run:
             + "; training.nonfinite='skip' leaves such steps out"
         )
 
+    def _check_state(self, state: Any, done: int) -> None:
+        """Raises if a step with finite metrics left numbers that are not."""
+        finite = jax.device_get(_finite(state))
+        bad = [
+            jax.tree_util.keystr(path, simple=True, separator="/")
+            for path, value in jax.tree_util.tree_leaves_with_path(finite)
+            if not value
+        ]
+        if bad:
+            raise FloatingPointError(
+                f"{', '.join(bad[:5])}{' and others' * (len(bad) > 5)} of the state "
+                f"after step {done} are not finite; last checkpoint: step "
+                f"{self._checkpoints and self._checkpoints.latest}"
+            )
+
     def _dump(self, step: int) -> epath.Path | None:
         """Writes the batch of a step."""
         if self._workdir is None or not is_main():
@@ -341,6 +371,19 @@ class _Run:
                 jax.tree.map(lambda leaf: leaf[0], state) if self._seeds > 1 else state
             )
             self._history.add_images(done, self._task.pictures(first))
+
+
+@jax.jit
+def _finite(state: Any) -> Any:
+    """Whether all numbers of each leaf are finite."""
+    return jax.tree.map(
+        lambda leaf: (
+            jnp.isfinite(leaf).all()
+            if jnp.issubdtype(leaf.dtype, jnp.inexact)
+            else jnp.array(True)
+        ),
+        state,
+    )
 
 
 def _means(values: Mapping[str, np.ndarray]) -> dict[str, Any]:

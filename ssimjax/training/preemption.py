@@ -59,6 +59,11 @@ class Notice:
         if self._listens:
             signal.signal(signal.SIGTERM, self._previous)
 
+    @property
+    def received(self) -> bool:
+        """Whether this process has received the signal and nobody was told."""
+        return self._received
+
     def reached(self, tick: int) -> bool:
         """Whether it is time to save and stop: in all processes at the same tick.
 

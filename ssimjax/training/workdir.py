@@ -239,7 +239,8 @@ def alone_in(workdir: epath.Path) -> Iterator[None]:
     if not is_main() or "://" in str(workdir):
         yield
         return
-    lock = filelock.FileLock(str(workdir / "run.lock"), timeout=0)
+    # One in all of a process, so that whoever holds it may ask for it again.
+    lock = filelock.FileLock(str(workdir / "run.lock"), timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except filelock.Timeout:

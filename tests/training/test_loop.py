@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import signal
+import threading
 import time
 
 import chex
@@ -26,6 +27,7 @@ from ssimjax.training import (
     fit,
     read_rows,
 )
+from ssimjax.training.preemption import Notice
 
 
 class Regression:
@@ -312,6 +314,59 @@ def test_checkpoints_that_are_kept(tmp_path):
         run(tmp_path / "other", keep_best="max top1")
 
 
+@leaves_reads
+@pytest.mark.usefixtures("failing_reads")
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_best_checkpoint_outlives_the_process(tmp_path, broken):
+    options = {"keep_checkpoints": 2, "keep_best": "max loss"}
+    part = run(tmp_path, epochs=2.4, **options)
+    tests = {r["step"]: r["loss"] for r in part.history if r["split"] == "test"}
+    best = max(tests, key=tests.__getitem__)
+    assert best == 2  # It learns.
+    if broken:
+        cut_short(tmp_path / "checkpoints" / "6")
+    whole = run(tmp_path, **options)
+    tests = {r["step"]: r["loss"] for r in whole.history if r["split"] == "test"}
+    assert max(tests, key=tests.__getitem__) == best
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert kept - {"broken-6"} == {"2", "8", "10"}
+    # Under another rule, the best of what is left.
+    run(tmp_path, epochs=4.8, **options | {"keep_best": "min label"})
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert {"10", "12"} < kept
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    class Overflowing(Regression):
+        def train_step(self, key, state, batch):
+            state, metrics = super().train_step(key, state, batch)
+            guess = jnp.where(state["steps"] == 10, jnp.inf, state["guess"])
+            return state | {"guess": guess}, metrics
+
+    message = "guess of the state after step 10 are not finite; last checkpoint: step 8"
+    for nonfinite in ("stop", "skip"):
+        with pytest.raises(FloatingPointError, match=message):
+            run(tmp_path / nonfinite, task=Overflowing(), nonfinite=nonfinite)
+        assert not (tmp_path / nonfinite / "summary.json").exists()
+        assert not (tmp_path / nonfinite / "checkpoints" / "10").exists()
+
+
+def test_sigterm_in_the_last_evaluation_stops_whoever_trains_on(tmp_path):
+    class TakenAwayLate(Regression):
+        def eval_step(self, state, batch):
+            def terminate(step):
+                if step == 10:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+            jax.debug.callback(terminate, state["steps"])
+            return super().eval_step(state, batch)
+
+    # The test split alone is looked at while signals are heard.
+    with pytest.raises(Preempted, match="step 10 is saved"), Notice():
+        run(tmp_path, task=TakenAwayLate())
+    assert json.loads((tmp_path / "summary.json").read_text())["steps"] == 10
+
+
 def test_profile_of_chosen_steps(tmp_path):
     run(tmp_path, profile_steps=(3, 4), steps_per_dispatch=2)
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
@@ -320,14 +375,19 @@ def test_profile_of_chosen_steps(tmp_path):
 def test_two_runs_in_one_folder_are_refused(tmp_path):
     caught = []
 
-    def second(text):
+    def second():
         try:
             run(tmp_path)
         except FileExistsError as error:
             caught.append(str(error))
 
+    def meanwhile(text):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+
     run(tmp_path, epochs=0.4)
-    run(tmp_path, report=second)
+    run(tmp_path, report=meanwhile)
     assert len(caught) == 1 and "is in use by another run" in caught[0]
 
 

@@ -1,9 +1,8 @@
+import filelock
 import ml_collections
 import pytest
-from etils import epath
 
 from ssimjax.training import claim, read_config
-from ssimjax.training.workdir import alone_in
 
 
 def config(**changes):
@@ -38,7 +37,7 @@ def test_config_of_a_run_that_never_began_is_replaced(tmp_path):
     assert read_config(claim(tmp_path, config())).seed == 0
     # Unless it is about to write its first checkpoint.
     with (
-        alone_in(epath.Path(tmp_path)),
+        filelock.FileLock(str(tmp_path / "run.lock")),  # As another process does.
         pytest.raises(FileExistsError, match="a run of another config"),
     ):
         claim(tmp_path, config(seed=1))
