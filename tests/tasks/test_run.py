@@ -1,6 +1,7 @@
 import json
 
 import chex
+import filelock
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -139,6 +140,20 @@ def test_folder_of_other_files_is_refused(tmp_path):
             run_on("b")
     kept = json.loads((tmp_path / "run/config.json").read_text())
     assert kept["data"]["data_dir"] == str(tmp_path / "moved")
+
+
+def test_folder_that_another_run_holds_stays_as_it_is(tmp_path):
+    config = small_config("conv", **{"training.keep_best": "max top1"})
+    train(config, tmp_path, data=stripes_dataset())
+    (tmp_path / "summary.json").unlink()
+    before = (tmp_path / "config.json").read_bytes()
+    config.training.keep_best = None
+    with (
+        filelock.FileLock(str(tmp_path / "run.lock")),  # As another process does.
+        pytest.raises(FileExistsError, match="in use by another run"),
+    ):
+        train(config, tmp_path, data=stripes_dataset())
+    assert (tmp_path / "config.json").read_bytes() == before
 
 
 def test_attack_starts_at_clean_accuracy_and_hurts(run):
