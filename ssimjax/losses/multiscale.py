@@ -7,20 +7,25 @@ from jaxtyping import Array, Float
 
 from ssimjax.losses.registry import loss
 from ssimjax.ops.compiled import compiled
-from ssimjax.ops.images import Images, Mask
+from ssimjax.ops.images import Images, Mask, prepare
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.multiscale import (
     MS_SSIM_WEIGHTS,
     Channels,
     Negatives,
+    check_map_padding,
     check_pooling,
-    ms_ssim_map,
+    repeated_to,
     seen_at_all_scales,
 )
 from ssimjax.ops.pooling import mean_over_channels, mean_over_windows
 from ssimjax.ops.powers import power_dissimilarity
 from ssimjax.ops.scales import OddSizes, compare_scales
-from ssimjax.ops.similarity import contrast_structure_dissimilarity, dissimilarity
+from ssimjax.ops.similarity import (
+    contrast_structure_dissimilarity,
+    dissimilarity,
+    luminance_dissimilarity,
+)
 from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
 
 
@@ -115,11 +120,7 @@ def ms_ssim(
         channel_weights.append(seen)
         if channels == "joint":
             errors = mean_over_channels(errors, seen)
-        if negatives == "relu":
-            errors = jnp.minimum(errors, 1.0)
-        elif negatives == "shift":
-            errors = errors / 2
-        errors = power_dissimilarity(errors, weight)
+        errors = power_dissimilarity(_shaped(errors, negatives), weight)
         total = errors if total is None else errors + total * (1 - errors)
     total = jnp.asarray(total)
     if channels == "joint":
@@ -134,6 +135,7 @@ def ms_ssim_per_pixel(
     target: Images,
     *,
     data_range: float | None = None,
+    mask: Mask | None = None,
     weights: Sequence[float] = (1.0,) * 5,
     window: Window = GAUSSIAN_11,
     padding: Padding = "symmetric",
@@ -145,7 +147,7 @@ def ms_ssim_per_pixel(
 ) -> Float[Array, "*batch"]:
     """Mean over pixels of 1 - MS-SSIM, for images of any size.
 
-        1 - (1/N) Σ_i MS-SSIM(x_i, y_i)
+        1 - (1/N) Σ_i MS-SSIM(x_i, y_i) = (1/N) Σ_i 1 - Π_j (1 - e_ij)
 
     which has the minimum of the paper's - Σ_i MS-SSIM(x_i, y_i), and 0 at perfection.
 
@@ -153,6 +155,7 @@ def ms_ssim_per_pixel(
       prediction: images `[*batch, *spatial, channels]`.
       target: images of the same spatial axes and channels.
       data_range: as in `ssimjax.ops.ssim`.
+      mask: as in `ssimjax.ops.ms_ssim`; pixels count by it.
       weights: as in `ssimjax.ops.ms_ssim_map`.
       window: as in `ssimjax.ops.ssim`.
       padding: as in `ssimjax.ops.ms_ssim_map`.
@@ -178,17 +181,54 @@ def ms_ssim_per_pixel(
       Snell et al. 2017, Learning to generate images with perceptual similarity metrics,
       Section 2.
     """
-    values = ms_ssim_map(
+    check_pooling(negatives, "separate")
+    check_map_padding(padding)
+    scales = compare_scales(
         prediction,
         target,
         data_range=data_range,
+        mask=mask,
         weights=weights,
         window=window,
         padding=padding,
+        last_padding=None,
+        sample_covariance=False,
         k1=k1,
         k2=k2,
-        negatives=negatives,
+        odd_sizes="symmetric",
         luma=luma,
         spatial_axes=spatial_axes,
+        check_range=False,
     )
-    return mean_over_windows(1 - values, spatial_axes=spatial_axes)
+    sides = scales[0].moments.cov_xy.shape[-1 - spatial_axes : -1]
+    total = jnp.zeros(())
+    for scale, (comparison, weight) in enumerate(zip(scales, weights)):
+        moments = comparison.moments
+        terms = [contrast_structure_dissimilarity(moments, comparison.c2)]
+        if scale == len(scales) - 1:
+            terms.append(luminance_dissimilarity(moments, comparison.c1))
+        for errors in terms:
+            errors = power_dissimilarity(_shaped(errors, negatives), weight)
+            errors = repeated_to(
+                sides, errors, times=2**scale, spatial_axes=spatial_axes
+            )
+            total = errors + total * (1 - errors)
+    if mask is not None:
+        mask = prepare(
+            prediction,
+            target,
+            data_range=data_range,
+            mask=mask,
+            luma=luma,
+            spatial_axes=spatial_axes,
+        ).mask
+    return mean_over_windows(total, mask, spatial_axes=spatial_axes)
+
+
+def _shaped(errors: Float[Array, "..."], negatives: Negatives) -> Float[Array, "..."]:
+    """Dissimilarities of what `negatives` makes of similarities."""
+    if negatives == "raw":
+        return errors
+    if negatives == "shift":
+        return errors / 2
+    return jnp.minimum(errors, 1.0)

@@ -137,5 +137,20 @@ def bce(
     not_p, not_q = (
         epsilon + (1 - 2 * epsilon) * (1 - image / data_range) for image in (x, y)
     )
-    divergence = q * jnp.log(q / p) + not_q * jnp.log(not_q / not_p)
+    change = (1 - 2 * epsilon) * ((x - y) / data_range)
+    divergence = _beyond(change, p, q) + _beyond(-change, not_p, not_q)
     return mean_over_windows(divergence, mask, spatial_axes=spatial_axes)
+
+
+def _beyond(
+    change: Float[Array, "..."], p: Float[Array, "..."], q: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """Q log(q / p) + (p - q) >= 0 without cancellation, where change is p - q.
+
+    The second terms of a pair of probabilities and of their complements cancel.
+    """
+    ratio = change / q
+    small = abs(ratio) < 0.03
+    u = jnp.where(small, ratio, 0.0)
+    series = u * u * (1 / 2 - u * (1 / 3 - u * (1 / 4 - u * (1 / 5 - u / 6))))
+    return q * jnp.where(small, series, ratio - jnp.log(p / q))

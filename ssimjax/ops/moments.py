@@ -175,18 +175,33 @@ def bordered_moments(
     # E[x²] - E[x]² loses digits where the mean is large against the deviation, and
     # neither variances nor covariance change when an image loses a constant.
     x, y = images.x - images.centre_x, images.y - images.centre_y
+    # Of the images as they are: of two that are alike it has no rounding at all.
+    difference = (images.x - images.y) - (images.centre_x - images.centre_y)
     mean_x, mean_y = mean(x), mean(y)
     # Most formulas need the means and the last two alone, and compiled ones compute no
     # more: four local means.
     return Moments(
         mean_x=mean_x + images.centre_x,
         mean_y=mean_y + images.centre_y,
-        var_x=factor * (mean(x * x) - mean_x * mean_x),
-        var_y=factor * (mean(y * y) - mean_y * mean_y),
+        var_x=factor * _resolved(mean(x * x), mean_x),
+        var_y=factor * _resolved(mean(y * y), mean_y),
         cov_xy=factor * (mean(x * y) - mean_x * mean_y),
-        var_difference=factor * (mean((x - y) ** 2) - (mean_x - mean_y) ** 2),
+        var_difference=factor * (mean(difference**2) - (mean_x - mean_y) ** 2),
         var_total=factor * (mean(x * x + y * y) - (mean_x * mean_x + mean_y * mean_y)),
     )
+
+
+def _resolved(
+    mean_square: Float[Array, "..."], mean: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """E[x²] - E[x]², or 0 where rounding is all that is left.
+
+    A flat window far from the centre of its image would else have a deviation of 1e-4,
+    which is not small beside the constants of SSIM.
+    """
+    variance = mean_square - mean * mean
+    rounding = 8 * float(jnp.finfo(variance.dtype).eps) * mean * mean
+    return jnp.where(variance > rounding, variance, 0.0)
 
 
 def variance_factor(
@@ -251,6 +266,7 @@ def _centre(
     image: Float[Array, "..."], mask: Float[Array, "..."] | None, spatial_axes: int
 ) -> Float[Array, "..."]:
     """One constant per image near its pixels, without a gradient."""
+    # Not one per channel, which XLA's CPU backend would look up for every pixel.
     axes = tuple(range(-1 - spatial_axes, 0))
     image = jax.lax.stop_gradient(image)
     if mask is None:

@@ -202,11 +202,7 @@ def ms_ssim_map(
       Section 2, where neither the borders nor the sizes of the maps are stated.
     """
     check_pooling(negatives, "separate")
-    if padding == "valid":
-        raise ValueError(
-            "padding must be 'zero', 'reflect', 'symmetric' or 'edge' for a map of all "
-            "pixels, got 'valid'"
-        )
+    check_map_padding(padding)
     scales = compare_scales(
         x,
         y,
@@ -234,7 +230,9 @@ def ms_ssim_map(
         for values in factors:
             factor = signed_power(_without_negatives(values, negatives), weight)
             factor = blank_unseen(factor, comparison.weights)
-            product *= _repeated(factor, 2**scale, sides, spatial_axes)
+            product *= repeated_to(
+                sides, factor, times=2**scale, spatial_axes=spatial_axes
+            )
     return jnp.asarray(product)
 
 
@@ -248,12 +246,30 @@ def _without_negatives(
     return jax.nn.relu(values)
 
 
-def _repeated(
-    values: Float[Array, "..."], factor: int, sides: tuple[int, ...], spatial_axes: int
+def repeated_to(
+    sides: tuple[int, ...],
+    values: Float[Array, "..."],
+    *,
+    times: int,
+    spatial_axes: int,
 ) -> Float[Array, "..."]:
-    """Repeats every pixel of a map along each axis, up to given sides."""
+    """Repeats every pixel of a coarser scale's map along each axis.
+
+    Args:
+      sides: of the result, which is cut to them.
+      values: maps `[..., *map, channels]`.
+      times: how often.
+      spatial_axes: number of spatial axes, 1 to 3.
+
+    Returns:
+      Maps `[..., *sides, channels]`.
+
+    Example:
+      >>> repeated_to((3,), jnp.array([[1.0], [2.0]]), times=2, spatial_axes=1).tolist()
+      [[1.0], [1.0], [2.0]]
+    """
     first = values.ndim - 1 - spatial_axes
-    values = repeated(values, factor, axes=range(first, values.ndim - 1))
+    values = repeated(values, times, axes=range(first, values.ndim - 1))
     for axis, side in enumerate(sides, start=first):
         values = jax.lax.slice_in_dim(values, 0, side, axis=axis)
     return values
@@ -276,6 +292,15 @@ def seen_at_all_scales(
     for other in weights[1:]:
         seen = jnp.where(other > 0, seen, 0.0)
     return seen
+
+
+def check_map_padding(padding: Padding) -> None:
+    """Raises if a padding leaves pixels at the border without a value."""
+    if padding == "valid":
+        raise ValueError(
+            "padding must be 'zero', 'reflect', 'symmetric' or 'edge' for a map of all "
+            "pixels, got 'valid'"
+        )
 
 
 def check_pooling(negatives: str, channels: str) -> None:

@@ -62,8 +62,9 @@ def contrast(moments: Moments, c2: float) -> Float[Array, "..."]:
     References:
       Wang et al. 2004, Image quality assessment, Eq. 9. Abobakr et al. 2018, Eq. 4.
     """
-    vx, vy = moments.var_x, moments.var_y
-    return (2 * _deviation_product(moments, c2) + c2) / (vx + vy + c2)
+    total = moments.var_x + moments.var_y
+    # Gives 1 for equal images.
+    return 1 - _squared_difference_of_deviations(moments, c2) / (total + c2)
 
 
 def structure(
@@ -95,12 +96,14 @@ def structure(
     """
     if form not in ("standard", "printed"):
         raise ValueError(f"form must be 'standard' or 'printed', got {form!r}")
-    cov = moments.cov_xy
-    if moments.var_difference is not None:  # Gives 1 for equal images.
-        cov = (moments.var_x + moments.var_y - moments.var_difference) / 2
+    product = _deviation_product(moments, c3)
     if form == "printed":
-        cov = 2 * cov
-    return (cov + c3) / (_deviation_product(moments, c3) + c3)
+        return (2 * moments.cov_xy + c3) / (product + c3)
+    if moments.var_difference is None:
+        return (moments.cov_xy + c3) / (product + c3)
+    # Gives 1 for equal images.
+    rest = moments.var_difference - _squared_difference_of_deviations(moments, c3)
+    return 1 - rest / (2 * product + 2 * c3)
 
 
 def contrast_structure(moments: Moments, c2: float) -> Float[Array, "..."]:
@@ -265,8 +268,6 @@ def dissimilarities(
 
         d1 = 1 - l^α,  d2 = 1 - c^β s^γ
 
-    with (σ_x - σ_y)² = (var_x - var_y)² / (σ_x + σ_y)² where β and γ differ.
-
     Args:
       moments: local moments of any broadcastable shapes, in pixel units.
       c1: stabiliser of the luminance term, > 0.
@@ -290,16 +291,12 @@ def dissimilarities(
     if beta == gamma:
         cs = contrast_structure_dissimilarity(moments, c2)
         return d1, power_dissimilarity(cs, beta)
-    product, total = _deviation_product(moments, c2), moments.var_x + moments.var_y
-    # Of flat patches 0: derivatives of the quotient would overflow.
-    square_of_sum = total + 2 * product
-    visible = square_of_sum > float(jnp.finfo(total.dtype).eps) * c2
-    square_of_sum = jnp.where(visible, square_of_sum, 1.0)
-    of_deviations = (moments.var_x - moments.var_y) ** 2 / square_of_sum
-    of_deviations = jnp.where(visible, of_deviations, 0.0)
+    of_deviations = _squared_difference_of_deviations(moments, c2)
     rest = _variance_of_difference(moments) - of_deviations
+    total = moments.var_x + moments.var_y
     c = power_dissimilarity(of_deviations / (total + c2), beta)
-    s = power_dissimilarity(rest / (2 * product + c2), gamma)
+    s = rest / (2 * _deviation_product(moments, c2) + c2)
+    s = power_dissimilarity(s, gamma)
     return d1, c + s - c * s
 
 
@@ -407,6 +404,21 @@ def _variance_of_difference(moments: Moments) -> Float[Array, "..."]:
     if moments.var_difference is None:
         return _total_variance(moments) - 2 * moments.cov_xy
     return moments.var_difference
+
+
+def _squared_difference_of_deviations(
+    moments: Moments, c: float
+) -> Float[Array, "..."]:
+    """(σ_x - σ_y)² = (var_x - var_y)² / (σ_x + σ_y)², which is 0 for equal variances.
+
+    0 where the denominator is no more than rounding beside c, for its derivatives would
+    overflow.
+    """
+    square_of_sum = moments.var_x + moments.var_y + 2 * _deviation_product(moments, c)
+    visible = square_of_sum > float(jnp.finfo(square_of_sum.dtype).eps) * c
+    quotient = (moments.var_x - moments.var_y) ** 2
+    quotient = quotient / jnp.where(visible, square_of_sum, 1.0)
+    return jnp.where(visible, quotient, 0.0)
 
 
 def _deviation_product(moments: Moments, c: float) -> Float[Array, "..."]:

@@ -117,6 +117,31 @@ def test_small_errors_keep_their_digits(name, options, rtol):
     np.testing.assert_allclose(single, double, rtol=rtol)
 
 
+@pytest.mark.parametrize("name", ["bce", "per pixel"])
+def test_small_errors_beyond_the_metrics_keep_theirs(name):
+    loss = functools.partial(LOSSES[name], data_range=1.0)
+    for size in (1e-5, 1e-3, 0.1, 1.0):
+        y = jnp.clip(X + size * (Y - 0.5), 0, 1)
+        single = loss(y, X)
+        with jax.enable_x64(True):
+            double = loss(np.asarray(y, np.float64), np.asarray(X, np.float64))
+        assert (single > 0).all()
+        np.testing.assert_allclose(single, double, rtol=2e-3)
+
+
+@pytest.mark.parametrize("negatives", ["relu", "shift", "raw"])
+def test_per_pixel_is_one_minus_the_map_under_a_mask(negatives, float64):
+    options = {"data_range": 1.0, "weights": (0.3, 0.7), "negatives": negatives}
+    mask = np.linspace(0, 2, 30 * 31).reshape(30, 31, 1) * (np.arange(31) > 9)[:, None]
+    x, y = np.float64(X), np.float64(Y)
+    for given in (None, mask):
+        errors = 1 - ops.ms_ssim_map(y, x, mask=given, **options)
+        weights = np.broadcast_to(np.ones(()) if given is None else given, errors.shape)
+        target = (errors * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3))
+        value = losses.ms_ssim_per_pixel(y, x, mask=given, **options)
+        np.testing.assert_allclose(value, target, rtol=1e-9)
+
+
 def test_a_config_names_a_loss_with_arguments():
     config = ConfigDict(
         {

@@ -259,3 +259,23 @@ def test_bad_input_says_what_is_allowed(shapes, options, message, own_errors):
 def test_cw_ssim_is_exported_and_one_at_identity():
     x = jax.random.uniform(jax.random.key(0), (64, 64, 1))
     np.testing.assert_allclose(cw_ssim(x, x, data_range=1.0), 1, rtol=1e-5)
+
+
+def two_tone():
+    image = np.full((40, 40, 1), 0.3, np.float32)
+    image[:, 17:] = 0.9
+    return image
+
+
+def test_flat_windows_far_from_the_mean_of_an_image_have_no_deviation():
+    x = two_tone()
+    y = np.random.default_rng(0).random(x.shape, np.float32)
+    maps = ssim_components(x, y, data_range=1.0)
+    with jax.enable_x64(True):
+        exact = ssim_components(x.astype(float), y.astype(float), data_range=1.0)
+    for found, target in zip(maps, exact):
+        np.testing.assert_allclose(found, target, atol=2e-3)
+    for same in ssim_components(x, x, data_range=1.0):
+        np.testing.assert_array_equal(same, np.ones_like(same))
+    exponents = (2.0, 3.0, 1.0)
+    assert ssim(x, x, data_range=1.0, exponents=exponents) == 1
