@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from ssimjax.attacks.balls import NORMS, Ball, Epsilon, Norm, check_ball
+from ssimjax.attacks.inputs import as_floats
 from ssimjax.attacks.objectives import (
     LOSSES,
     LogitsFn,
@@ -132,7 +133,7 @@ def apgd(
         raise ValueError(f"loss must be one of {get_args(APGDLoss)}, got {loss!r}")
     targeted = loss == "targeted_dlr"
     if targeted:
-        classes = jax.eval_shape(logits_fn, jnp.asarray(images)[:1]).shape[-1]
+        classes = jax.eval_shape(logits_fn, as_floats(images)[:1]).shape[-1]
         targets = min(targets, classes - 1)
     ball = Ball(epsilon, norm, clip_range)
     checked, intervals = _checkpoints(steps)

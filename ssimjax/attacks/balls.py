@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 Norm = Literal["linf", "l2"]
@@ -111,7 +113,10 @@ def check_ball(
         raise ValueError(
             f"clip_range must be (low, high) with low < high, got {clip_range}"
         )
-    if isinstance(epsilon, (int, float)) and not epsilon >= 0:
+    # By NumPy: within `jit`, JAX would trace the comparison.
+    if not isinstance(epsilon, jax.core.Tracer) and not np.all(
+        np.asarray(epsilon) >= 0
+    ):
         raise ValueError(f"epsilon must be >= 0, got {epsilon}")
     if norm not in allowed:
         raise ValueError(f"norm must be one of {tuple(allowed)}, got {norm!r}")

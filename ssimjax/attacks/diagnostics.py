@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from ssimjax.attacks.balls import lengths
+from ssimjax.attacks.inputs import as_inputs, check_labels
 from ssimjax.attacks.objectives import LogitsFn, cross_entropy
 
 
@@ -39,11 +40,14 @@ def gradient_health(
 
     Args:
       logits_fn: maps images to logits `[b, classes]`, each image on its own.
-      images: images.
+      images: images; integers become float32.
       labels: true classes.
 
     Returns:
       Shares in [0, 1], and the median length.
+
+    Raises:
+      ValueError: if labels are not one class for each image.
 
     Example:
       >>> health = gradient_health(
@@ -56,12 +60,15 @@ def gradient_health(
       Athalye et al. 2018, Obfuscated gradients give a false sense of security,
       Section 3.
     """
-    labels = jnp.asarray(labels)
+    given = labels
+    images, labels = as_inputs(images, labels)
 
     def total(images: Array) -> Array:
-        return cross_entropy(logits_fn(images), labels).sum()
+        logits = logits_fn(images)
+        check_labels(given, logits.shape[1])
+        return cross_entropy(logits, labels).sum()
 
-    gradients = jax.grad(total)(jnp.asarray(images))
+    gradients = jax.grad(total)(images)
     zero = gradients == 0
     norms = lengths(gradients)
     return GradientHealth(

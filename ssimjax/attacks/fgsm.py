@@ -6,6 +6,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from ssimjax.attacks.balls import Epsilon, check_ball
+from ssimjax.attacks.inputs import as_inputs, check_labels
 from ssimjax.attacks.objectives import LogitsFn, cross_entropy
 
 
@@ -25,7 +26,7 @@ def fgsm(
 
     Args:
       logits_fn: maps images to logits `[b, classes]`, each image on its own.
-      images: images in `clip_range`.
+      images: images in `clip_range`; integers become float32.
       labels: true classes.
       epsilon: L∞ size of the step in pixel units, >= 0; may be traced.
       clip_range: smallest and largest valid pixel.
@@ -34,7 +35,8 @@ def fgsm(
       Adversarial images in `clip_range`, at most epsilon from the originals.
 
     Raises:
-      ValueError: if epsilon is a negative number or the range is empty.
+      ValueError: if epsilon is a negative number, the range is empty, or labels are not
+        one class for each image.
 
     Example:
       >>> logits_fn = lambda x: jnp.stack([x.sum((1, 2, 3)), -x.sum((1, 2, 3))], -1)
@@ -47,11 +49,14 @@ def fgsm(
       Abobakr et al. 2018, SSIMLayer, Eq. 20 and 21.
     """
     check_ball(epsilon, "linf", clip_range, ("linf",))
-    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    given = labels
+    images, labels = as_inputs(images, labels)
 
     def loss(images: Array) -> Array:
         # A sum, so that each image's gradient has the scale it would have alone.
-        return cross_entropy(logits_fn(images), labels).sum()
+        logits = logits_fn(images)
+        check_labels(given, logits.shape[1])
+        return cross_entropy(logits, labels).sum()
 
     gradient = jax.grad(loss)(images)
     sign = jnp.where(jnp.isfinite(gradient), jnp.sign(gradient), 0)

@@ -1,11 +1,11 @@
 """Random noise, the weakest attack of all."""
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ssimjax.attacks.balls import Ball, Epsilon, check_ball
+from ssimjax.attacks.inputs import as_floats
 
 
 def random_noise(
@@ -21,7 +21,7 @@ def random_noise(
 
     Args:
       key: PRNG key.
-      images: images in `clip_range`.
+      images: images in `clip_range`; integers become float32.
       epsilon: L∞ size in pixel units, >= 0; may be traced.
       clip_range: smallest and largest valid pixel.
 
@@ -38,7 +38,7 @@ def random_noise(
       True
     """
     check_ball(epsilon, "linf", clip_range, ("linf",))
-    images = jnp.asarray(images)
+    images = as_floats(images)
     signs = jax.random.rademacher(key, images.shape, images.dtype)
     ball = Ball(epsilon, "linf", clip_range)
     return ball.project(images + epsilon * signs, images)

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from ssimjax.attacks.inputs import check_labels
+
 LogitsFn = Callable[[Array], Array]
 Loss = Literal["ce", "margin", "dlr"]
 
@@ -26,10 +28,14 @@ def is_fooled(
     Returns:
       One truth value per example; True where a logit that matters is NaN.
 
+    Raises:
+      ValueError: if a label is none of the classes, where labels are not traced.
+
     Example:
       >>> is_fooled(jnp.array([[1.0, 3.0, 2.0]]), jnp.array([2]), top_k=2).tolist()
       [False]
     """
+    check_labels(labels, logits.shape[1])
     own = jnp.take_along_axis(logits, labels[:, None], 1)
     first = jnp.arange(logits.shape[1])[None] < labels[:, None]
     # Written so that a NaN counts as a guess that comes before the true class.

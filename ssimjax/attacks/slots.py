@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ssimjax.attacks.inputs import as_inputs, check_labels
 from ssimjax.attacks.objectives import LogitsFn, is_fooled, margin
 
 # PGD on 1000 photographs took a third of the time with 16 to 200 slots that it took
@@ -98,13 +99,9 @@ def attack(
     slots: int | None,
 ) -> Float[Array, "b h w c"]:
     """Runs a method on all images; see `pgd` for the arguments and errors."""
-    images = jnp.asarray(images, jnp.result_type(images, jnp.float32))
-    labels = jnp.asarray(labels)
+    given = labels  # Within `jit`, they are traced as soon as they are arrays of JAX.
+    images, labels = as_inputs(images, labels)
     count = len(images)
-    if labels.shape != (count,):
-        raise ValueError(
-            f"labels must be [{count}], one for each image, got {labels.shape}"
-        )
     if slots is not None and slots < 1:
         raise ValueError(f"slots must be >= 1 or None, got {slots}")
     if count == 0:
@@ -131,6 +128,7 @@ def attack(
     def see(state: Slots) -> Seen:
         def total(points: Array) -> tuple[Array, tuple[Array, Array]]:
             logits = logits_fn(points).astype(images.dtype)
+            check_labels(given, logits.shape[1])
             if method.loss is None:
                 return jnp.zeros(()), (logits, margin(logits, state.label, top_k=top_k))
             losses = method.loss(logits, state)

@@ -1,9 +1,11 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ssimjax.attacks import fgsm
+from ssimjax.attacks import by_name, fgsm, gradient_health, random_noise
 
 WEIGHTS = jax.random.normal(jax.random.key(0), (12, 4))
 
@@ -65,3 +67,38 @@ def test_bad_arguments():
         fgsm(linear, images, labels, epsilon=-0.1)
     with pytest.raises(ValueError, match="clip_range must be"):
         fgsm(linear, images, labels, epsilon=0.1, clip_range=(1.0, 0.0))
+    with pytest.raises(ValueError, match="labels must be from 0 to 3, got .* 4 to 4"):
+        fgsm(linear, images, labels + 4, epsilon=0.1)
+
+
+def test_one_label_is_not_for_all_images(own_errors):
+    images, label = jnp.zeros((3, 2, 2, 3)), jnp.array([0])
+    for function in (functools.partial(fgsm, epsilon=0.1), gradient_health):
+        with pytest.raises(ValueError, match=r"labels must be \[3\], .* got \(1,\)"):
+            function(linear, images, label)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.asarray, jnp.float32])
+def test_every_known_radius_is_checked(number, own_errors):
+    images = jnp.full((1, 2, 2, 3), 0.5)
+    known = number(-0.1)
+    with pytest.raises(ValueError, match="epsilon must be >= 0, got -0.1"):
+        random_noise(jax.random.key(0), images, epsilon=known)
+    with pytest.raises(ValueError, match="epsilon must be >= 0, got -0.1"):
+        jax.jit(lambda x: fgsm(linear, x, jnp.array([0]), epsilon=known))(images)
+
+
+def test_integers_are_attacked_as_floats(own_errors):
+    integers = jax.random.randint(jax.random.key(1), (2, 2, 2, 3), 0, 256)
+    integers, labels = integers.astype(jnp.uint8), jnp.array([0, 1])
+    floats = integers.astype(jnp.float32)
+    health = gradient_health(linear, integers, labels)
+    np.testing.assert_array_equal(health, gradient_health(linear, floats, labels))
+    for name in ("noise", "fgsm"):
+        attack = by_name(name, clip_range=(0.0, 255.0))
+        found, target = (
+            attack(jax.random.key(0), linear, images, labels, epsilon=8.0)
+            for images in (integers, floats)
+        )
+        np.testing.assert_array_equal(found, target)
+        assert 0 < jnp.abs(found - floats).max() <= 8

@@ -254,6 +254,8 @@ def test_transfer_goes_on_after_the_first_success():
         ("apgd_t", {"targets": 0}, "targets must be >= 1, got 0"),
         ("square", {"queries": 0}, "queries must be >= 1, got 0"),
         ("square", {"share": 0.0}, r"share must be in \(0, 1\], got 0.0"),
+        ("pgd", {"labels": LABELS + 1}, "labels must be from 0 to 4, got values from"),
+        ("square", {"labels": LABELS - 5}, "labels must be from 0 to 4, got values"),
         ("pgd", {"labels": LABELS[:3]}, r"labels must be \[16\], .* got \(3,\)"),
     ],
 )

@@ -82,6 +82,14 @@ def test_too_few_classes():
         targeted_dlr(LOGITS[:, :3], LABELS % 3, LABELS % 3)
 
 
+def test_labels_are_classes():
+    with pytest.raises(ValueError, match="labels must be from 0 to 6, got .* 1 to 7"):
+        is_fooled(LOGITS, jnp.arange(50) % 7 + 1)
+    with pytest.raises(ValueError, match="labels must be from 0 to 6, got .* -1 to"):
+        is_fooled(LOGITS, LABELS.at[0].set(-1))
+    assert not jax.jit(is_fooled)(LOGITS, LOGITS.argmax(1)).any()
+
+
 def test_health_counts_what_an_attack_cannot_use():
     factors = np.ones((4, 4, 4, 1), np.float32)
     factors[0] = factors[:, 0] = 0  # The first image, and one row of all others.
