@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ssimjax.attacks.inputs import as_inputs, check_labels
 from ssimjax.attacks.objectives import LogitsFn, is_fooled
 from ssimjax.attacks.registry import Attack
 from ssimjax.attacks.slots import choose, finite
@@ -26,7 +27,7 @@ def worst_case(
 
     A classifier is as robust as it is against whichever attack is the worst for each
     image; the accuracy on the result is that number. Images that have fallen cost the
-    later attacks one evaluation.
+    later attacks one evaluation. The network sees the images themselves once more.
 
     Args:
       key: PRNG key.
@@ -42,7 +43,9 @@ def worst_case(
 
     Raises:
       FloatingPointError: if a logit is not finite. Under `jit`, that image is NaN.
-      ValueError: if there is no attack, or one refuses its arguments.
+      TypeError: if the attacks have no names.
+      ValueError: if there is no attack, one refuses its arguments, or labels are not
+        one class for each image.
 
     Example:
       >>> from ssimjax.attacks import by_name
@@ -63,14 +66,24 @@ def worst_case(
       Croce and Hein 2020, Reliable evaluation of adversarial robustness with an
       ensemble of diverse parameter-free attacks, Section 5.
     """
+    if not isinstance(attacks, Mapping):
+        raise TypeError(f"attacks must be a Mapping of names to them, got {attacks}")
     if not attacks:
         raise ValueError("attacks must name at least one attack, got none")
-    worst, labels = jnp.asarray(images), jnp.asarray(labels)
+    given = labels
+    worst, labels = as_inputs(images, labels)
+    logits = logits_fn(worst)
+    check_labels(given, logits.shape[1])
+    # Kept apart, for a logit that is NaN passes for a success.
+    broken = ~jnp.isfinite(logits).all(1)
     fallen = jnp.zeros(len(worst), bool)
     for attack, own in zip(attacks.values(), jax.random.split(key, len(attacks))):
         # Images that have fallen are there for attacks to stop at; what one that does
         # not stop makes of them may lie outside the ball.
         found = attack(own, logits_fn, worst, labels, epsilon=epsilon)
-        falls = is_fooled(logits_fn(found), labels, top_k=top_k) & ~fallen
+        logits = logits_fn(found)
+        unsound = jnp.isnan(found).any((1, 2, 3)) | ~jnp.isfinite(logits).all(1)
+        broken |= unsound & ~fallen
+        falls = is_fooled(logits, labels, top_k=top_k) & ~fallen
         worst, fallen = choose(falls, found, worst), fallen | falls
-    return finite(worst)
+    return finite(choose(broken, jnp.full_like(worst, jnp.nan), worst))

@@ -154,6 +154,15 @@ def test_worst_case_needs_an_attack_and_a_sound_network():
     logits_fn, images, labels = trained(0)
     with pytest.raises(ValueError, match="attacks must name at least one"):
         worst_case(KEY, logits_fn, images, labels, attacks={}, epsilon=0.1)
+    with pytest.raises(ValueError, match="labels must be from 0 to 9, got .* to 10"):
+        worst_case(
+            KEY,
+            logits_fn,
+            images[:2],
+            jnp.array([0, 10]),
+            attacks={"noise": by_name("noise")},
+            epsilon=0.1,
+        )
     broken = {"fgsm": by_name("fgsm"), "pgd": by_name("pgd", steps=2, restarts=1)}
     with pytest.raises(FloatingPointError, match="logits are not finite"):
         worst_case(
@@ -163,4 +172,40 @@ def test_worst_case_needs_an_attack_and_a_sound_network():
             labels,
             attacks=broken,
             epsilon=0.1,
+        )
+
+
+@pytest.mark.parametrize("chosen", [("noise", "fgsm"), ("noise", "pgd")])
+@pytest.mark.parametrize("where", ["at the image", "where an attack goes"])
+def test_worst_case_knows_a_broken_network_from_a_fooled_one(chosen, where):
+    images = jnp.stack([jnp.full((4, 4, 1), value) for value in (0.3, 0.5, 0.7)])
+    labels = jnp.array([0, 0, 1])
+
+    def logits_fn(x):
+        mean = x.mean((1, 2, 3))
+        logits = jnp.stack([0.4 - mean, mean - 0.4], -1)
+        moved = (x != images[1:2]).any((1, 2, 3)) == (where != "at the image")
+        near = jnp.abs(x - images[1:2]).max((1, 2, 3)) < 0.11
+        return jnp.where((near & moved)[:, None], jnp.nan, logits)
+
+    options = {"noise": {}, "fgsm": {}, "pgd": {"steps": 2, "restarts": 1}}
+    attack = functools.partial(
+        worst_case,
+        KEY,
+        logits_fn,
+        labels=labels,
+        attacks={name: by_name(name, **options[name]) for name in chosen},
+        epsilon=0.05,
+    )
+    with pytest.raises(FloatingPointError, match=r"1 of 3 images.*images\[1\]"):
+        attack(images)
+    found = jax.jit(attack)(images)
+    assert jnp.isnan(found[1]).all() and jnp.isfinite(found[::2]).all()
+
+
+def test_worst_case_needs_names(own_errors):
+    logits_fn, images, labels = trained(0)
+    with pytest.raises(TypeError, match=r"attacks must be a Mapping.* \['noise'\]"):
+        worst_case(
+            KEY, logits_fn, images[:2], labels[:2], attacks=["noise"], epsilon=0.1
         )
