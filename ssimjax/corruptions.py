@@ -280,6 +280,8 @@ def _floats(images: ArrayLike) -> Array:
 
 
 def _at(levels: tuple[_Number, ...], severity: int) -> _Number:
-    if not 1 <= severity <= len(levels):
-        raise ValueError(f"severity must be 1 to {len(levels)}, got {severity}")
-    return levels[severity - 1]
+    if severity not in range(1, len(levels) + 1):
+        raise ValueError(
+            f"severity must be a whole number from 1 to {len(levels)}, got {severity}"
+        )
+    return levels[int(severity) - 1]

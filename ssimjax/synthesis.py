@@ -108,6 +108,8 @@ def maximally_differentiating(
         raise ValueError(
             f"image must have the axes [..., height, width, channels], got {x.shape}"
         )
+    # A number of NumPy or JAX could not be a constant of the program.
+    data_range = float(data_range)
     if not data_range > 0:
         raise ValueError(f"data_range must be > 0, got {data_range}")
     if mse is None:

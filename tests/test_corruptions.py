@@ -92,9 +92,10 @@ def test_jpeg_is_pillow_s(channels):
 
 
 def test_bad_arguments(own_errors):
-    for severity in (0, 6):
+    for severity in (0, 2.5, 6):
         with pytest.raises(
-            ValueError, match=f"severity must be 1 to 5, got {severity}"
+            ValueError,
+            match=f"severity must be a whole number from 1 to 5, got {severity}",
         ):
             corruptions.gaussian_noise(KEY, GRAY, severity=severity)
     with pytest.raises(ValueError, match="name must be one of .*'jpeg'.*got 'fog'"):

@@ -128,3 +128,11 @@ def test_batches_colours_and_other_metrics():
 def test_errors(image, changes, message):
     with pytest.raises(ValueError, match=message):
         compete(image, **{"data_range": 1.0, **changes})
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_the_range_may_be_a_number_of_jax():
+    target = compete(CAMERA, data_range=1.0, steps=2)
+    for number in (np.float32(1), jnp.float32(1)):
+        images = compete(CAMERA, data_range=number, steps=2)
+        np.testing.assert_array_equal(images.lowest_mse, target.lowest_mse)

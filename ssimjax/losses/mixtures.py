@@ -1,5 +1,6 @@
 """Weighted sums of losses."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ def mixture(
       One number >= 0 per image, 0 at perfection.
 
     Raises:
+      TypeError: if there is a mask, and a term takes none.
       ValueError: if there is no term, a weight is negative, or as `by_name`.
 
     Example:
@@ -60,6 +62,8 @@ def mixture(
                 f"weight of {arguments['name']!r} must be >= 0, got {weight}"
             )
         function = by_name(**arguments, data_range=data_range)
+        if mask is not None and "mask" not in inspect.signature(function).parameters:
+            raise TypeError(f"loss {arguments['name']!r} takes no mask")
         shared = {} if mask is None else {"mask": mask}
         values.append(weight * function(prediction, target, **shared))
     return jnp.stack(values).sum(0)

@@ -6,6 +6,7 @@ import jax
 from flax import linen
 from jaxtyping import Array, Float
 
+from ssimjax.nn.sizes import check_kernel_size
 from ssimjax.ops.layer import Patches, ssim_conv
 from ssimjax.ops.patches import Padding
 from ssimjax.ops.similarity import StructureForm
@@ -42,7 +43,7 @@ class SSIMConv(linen.Module):
     @linen.compact
     def __call__(self, x: Float[Array, "b h w c_in"]) -> Float[Array, "b oh ow c_out"]:
         """SSIM of every patch of x with every filter, in [-1, 1]."""
-        shape = (*self.kernel_size, x.shape[-1], self.features)
+        shape = (*check_kernel_size(self.kernel_size), x.shape[-1], self.features)
         return ssim_conv(
             x,
             self.param("filters", self.filters_init, shape),

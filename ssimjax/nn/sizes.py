@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def check_sizes(name: str, sizes: Sequence[int], *, count: int | None = None) -> None:
     """Checks numbers of filters or units.
@@ -23,3 +25,29 @@ def check_sizes(name: str, sizes: Sequence[int], *, count: int | None = None) ->
         many = "a number" if count == 1 else many
         given = sizes[0] if count == 1 else tuple(sizes)
         raise ValueError(f"{name} must be {many} >= 1, got {given}")
+
+
+def check_kernel_size(kernel_size: Sequence[int]) -> tuple[int, int]:
+    """Checks the sides of filters. One number is refused: to Flax, it means one axis.
+
+    Args:
+      kernel_size: height and width in pixels.
+
+    Returns:
+      Both.
+
+    Raises:
+      ValueError: if they are not two numbers, or one is below 1.
+
+    Example:
+      >>> check_kernel_size([5, 3])
+      (5, 3)
+    """
+    sides = np.asarray(kernel_size)
+    if sides.shape != (2,) or sides.min() < 1:
+        raise ValueError(
+            "kernel_size must be a height and a width, integers >= 1, got "
+            f"{kernel_size}"
+        )
+    height, width = sides.tolist()
+    return height, width

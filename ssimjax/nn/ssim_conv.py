@@ -7,8 +7,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from ssimjax.nn.sizes import check_kernel_size
 from ssimjax.ops.layer import Patches, ssim_conv
-from ssimjax.ops.patches import Padding
+from ssimjax.ops.patches import Padding, as_pairs
 from ssimjax.ops.similarity import StructureForm
 
 _STANDARD_NORMAL = jax.nn.initializers.normal(1.0)
@@ -64,12 +65,15 @@ class SSIMConv(nnx.Module):
           structure_form: see `strides`.
           filters_init: how filters are drawn.
           rngs: its "params" stream is used.
+
+        Raises:
+          ValueError: if the kernel size is no pair, or the padding none of two pairs.
         """
-        shape = (*kernel_size, in_features, out_features)
+        shape = (*check_kernel_size(kernel_size), in_features, out_features)
         self.filters = nnx.Param(filters_init(rngs.params(), shape))
         strides = np.asarray(strides).tolist()
         self.strides = strides if isinstance(strides, int) else tuple(strides)
-        self.padding = padding if isinstance(padding, str) else _as_pairs(padding)
+        self.padding = padding if isinstance(padding, str) else as_pairs(padding)
         self.c1 = c1
         self.c2 = c2
         self.c3 = c3
@@ -91,7 +95,3 @@ class SSIMConv(nnx.Module):
             patches=self.patches,
             structure_form=self.structure_form,
         )
-
-
-def _as_pairs(padding: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    return tuple((low, high) for low, high in padding)

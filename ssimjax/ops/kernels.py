@@ -165,7 +165,7 @@ def ssim_kernel(
 
     Raises:
       TypeError: as `ssim_distance_matrix`.
-      ValueError: as `ssim_distance_matrix`, or if a γ is not positive.
+      ValueError: as `ssim_distance_matrix`, or if γ are not positive numbers.
 
     Example:
       >>> x = jnp.linspace(0, 1, 2 * 16 * 16).reshape(2, 16, 16, 1)
@@ -180,6 +180,8 @@ def ssim_kernel(
     """
     if form not in _FORMS:
         raise ValueError(f"form must be one of {list(_FORMS)}, got {form!r}")
+    if not isinstance(gammas, Sequence):
+        raise ValueError(f"gammas must be a sequence of numbers > 0, got {gammas}")
     check_positive("gammas", gammas)
     formulas = {"product": similarity, "sum": additive_similarity}
     values, scale = _pooled_over_windows(

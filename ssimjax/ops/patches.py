@@ -122,11 +122,9 @@ def check_patches(
         )
     if isinstance(padding, str):
         pads = jax.lax.padtype_to_pads(x_shape[1:3], filters_shape[:2], pair, padding)
+        pads = tuple((int(low), int(high)) for low, high in pads)
     else:
-        pads = padding
-    pads = tuple((int(low), int(high)) for low, high in pads)
-    if len(pads) != 2 or min(amount for pair in pads for amount in pair) < 0:
-        raise ValueError(f"padding must be two pairs of integers >= 0, got {padding}")
+        pads = as_pairs(padding)
     for name, size, kernel, pad in zip(
         ("height", "width"), x_shape[1:3], filters_shape[:2], pads
     ):
@@ -136,6 +134,34 @@ def check_patches(
                 f"{kernel}"
             )
     return pair, pads  # pyright: ignore[reportReturnType]  # lengths checked above
+
+
+def as_pairs(
+    padding: Sequence[tuple[int, int]],
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Explicit padding as tuples.
+
+    Args:
+      padding: `((top, bottom), (left, right))`, or lists or an array of them.
+
+    Returns:
+      Two pairs of integers.
+
+    Raises:
+      ValueError: if it is none.
+
+    Example:
+      >>> as_pairs([(1, 0), (2, 2)])
+      ((1, 0), (2, 2))
+    """
+    pads = np.asarray(padding, object)
+    if pads.shape != (2, 2) or pads.min() < 0:
+        raise ValueError(
+            "padding must be 'SAME', 'VALID' or two (low, high) pairs of integers "
+            f">= 0, got {padding}"
+        )
+    (top, bottom), (left, right) = pads
+    return (int(top), int(bottom)), (int(left), int(right))
 
 
 def _outputs(size: int, kernel: int, stride: int, pad: tuple[int, int]) -> int:

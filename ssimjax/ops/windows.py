@@ -25,6 +25,8 @@ _PADDING_MODES = {
     "symmetric": "symmetric",
     "edge": "edge",
 }
+# Of a sum of weights that were float32.
+_ROUNDING = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +38,28 @@ class Window:
     Attributes:
       taps: weights along one axis, non-negative, summing to 1, for all spatial axes
         alike; or a tuple of such weights, one for each spatial axis.
+
+    Raises:
+      ValueError: if the taps are not such weights.
     """
 
     taps: tuple[float, ...] | tuple[tuple[float, ...], ...]
 
     def __post_init__(self):
-        """Makes lists and arrays of weights tuples of numbers."""
+        """Makes lists and arrays of weights tuples of numbers, and checks them."""
         taps = (np.asarray(tap, float).tolist() for tap in self.taps)
         taps = tuple(tuple(tap) if isinstance(tap, list) else tap for tap in taps)
         object.__setattr__(self, "taps", taps)
+        nested = [tap for tap in taps if isinstance(tap, tuple)]
+        mixed = 0 < len(nested) < len(taps)
+        # A sum that is NaN or infinite is not near 1.
+        if mixed or not all(
+            all(tap >= 0 for tap in axis) and abs(sum(axis) - 1) <= _ROUNDING
+            for axis in nested or [taps]
+        ):
+            raise ValueError(
+                f"taps must be finite, >= 0 and sum to 1 along each axis, got {taps}"
+            )
 
     def along(self, spatial_axes: int) -> tuple[tuple[float, ...], ...]:
         """The weights along each of so many spatial axes.

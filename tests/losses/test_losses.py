@@ -202,3 +202,10 @@ def test_a_new_loss_is_one_decorated_function(monkeypatch):
 def test_mistakes_are_named(name, arguments, message, own_errors):
     with pytest.raises(ValueError, match=message):
         losses.by_name(name, data_range=1.0, **arguments)(X, Y)
+
+
+def test_a_term_without_a_mask_is_named(own_errors):
+    terms = [{"name": n, "weight": 1.0} for n in ("mse", "ms_ssim_per_pixel")]
+    loss = losses.by_name("mixture", data_range=1.0, terms=terms)
+    with pytest.raises(TypeError, match="loss 'ms_ssim_per_pixel' takes no mask"):
+        loss(X, Y, mask=jnp.ones(X.shape))

@@ -50,3 +50,20 @@ def test_layer_trains_under_nnx_jit():
 
     values = [float(step(layer)) for _ in range(200)]
     assert values[-1] < -0.95 < values[0]  # The filter has become the patch.
+
+
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize(
+    ("kernel_size", "options", "message"),
+    [
+        (3, {}, "kernel_size must be a height and a width, .* got 3"),
+        ((3, 0), {}, r"kernel_size must be .* >= 1, got \(3, 0\)"),
+        ((3, 3), {"padding": 1}, "padding must be .* pairs .* got 1"),
+    ],
+)
+def test_sides_come_in_pairs(kernel_size, options, message):
+    x = jnp.ones((1, 8, 8, 3))
+    with pytest.raises(ValueError, match=message):
+        SSIMConv(3, 4, kernel_size, rngs=nnx.Rngs(0), **options)
+    with pytest.raises(ValueError, match=message):
+        linen.SSIMConv(4, kernel_size, **options).init(jax.random.key(0), x)

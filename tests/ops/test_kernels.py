@@ -393,6 +393,7 @@ IMAGES = (2, 16, 16, 1)
         ((IMAGES,) * 2, {"data_range": None}, "data_range is required"),
         ((IMAGES,) * 2, {"stride": 0}, "stride must be >= 1 pixel, got 0"),
         ((IMAGES,) * 2, {"gammas": (1.0, 0.0)}, "gammas must be one or more numbers"),
+        ((IMAGES,) * 2, {"gammas": 1.0}, "gammas must be a sequence .* > 0, got 1.0"),
         ((IMAGES,) * 2, {"gammas": ()}, r"gammas must be .* > 0, got \(\)"),
         ((IMAGES,) * 2, {"form": "rbf"}, "form must be one of .*'energy'.*got 'rbf'"),
         ((IMAGES,) * 2, {"norm": "max"}, "norm must be 'frobenius' or 'mean', got"),

@@ -273,6 +273,13 @@ def test_half_precision_input_is_computed_in_float32():
         ((1, 8, 8, 1), (1, 1, 1, 4), {}, r"filters of one element have no sample var"),
         ((1, 8, 8, 3), (3, 3, 3, 4), {"strides": 0}, r"strides must be .* got 0"),
         ((1, 8, 8, 3), (3, 3, 3, 4), {"padding": "same"}, r"padding must be 'SAME'"),
+        ((1, 8, 8, 3), (3, 3, 3, 4), {"padding": 1}, r"padding must .* pairs.* got 1"),
+        (
+            (1, 8, 8, 3),
+            (3, 3, 3, 4),
+            {"padding": ((1,), (2,))},
+            r"padding must .* pairs",
+        ),
         ((1, 8, 8, 3), (3, 3, 3, 4), {"padding": ((1, -1), (0, 0))}, r">= 0"),
         ((1, 8, 2, 3), (3, 3, 3, 4), {"padding": "VALID"}, r"x has a width of 2"),
         ((1, 8, 8, 3), (3, 3, 3, 4), {"c1": 0.0}, r"c1 must be > 0, got 0.0"),

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from ssimjax.ops import gaussian_window, local_mean, pad_to_same, uniform_window
+from ssimjax.ops import (
+    Window,
+    gaussian_window,
+    local_mean,
+    pad_to_same,
+    uniform_window,
+)
 
 
 @pytest.mark.parametrize("window", [gaussian_window(), uniform_window(4)])
@@ -98,3 +104,25 @@ def test_padding_is_numpys(padding, numpy):
         padded = pad_to_same(jnp.asarray(image), uniform_window(size), padding=padding)
         target = np.pad(image, (margins, margins, (0, 0)), mode=numpy)
         np.testing.assert_array_equal(padded, target)
+
+
+@pytest.mark.parametrize(
+    "taps",
+    [
+        (),
+        (1.0, 1.0),
+        (1.5, -0.5),
+        (0.5, np.nan),
+        (np.inf, 0.0),
+        ((0.5, 0.5), (0.5, 0.6)),
+        ((0.5, 0.5), 1.0),
+    ],
+)
+def test_taps_are_weights_of_a_mean(taps, own_errors):
+    with pytest.raises(ValueError, match="taps must be finite, >= 0 and sum to 1"):
+        Window(taps)
+
+
+def test_taps_may_be_rounded():
+    taps = np.random.default_rng(0).random(101).astype(np.float32)
+    Window(taps / taps.sum())
