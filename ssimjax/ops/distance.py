@@ -118,7 +118,8 @@ def ssim_distance(
         frobenius:  D = √(Σ W D'²)
         mean:       D = √(Σ W D'² / Σ W)
 
-    over windows and channels, with W = 1, or under a mask the weight a window sees.
+    over windows and channels, with W = 1, or under a mask the weight that a window
+    sees, as a share of the image's largest weight.
 
     Args:
       x: as in `ssim`.
