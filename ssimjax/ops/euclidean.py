@@ -132,8 +132,11 @@ def total(terms: Iterable[Array]) -> Array:
 
 def check_positive(name: str, values: Sequence[float]) -> None:
     """Raises a ValueError unless there are numbers, all of them > 0."""
-    if not len(values) or not all(value > 0 for value in values):
-        raise ValueError(f"{name} must be one or more numbers > 0, got {values}")
+    numbers = isinstance(values, Sequence) and len(values)
+    if not numbers or not all(value > 0 for value in values):
+        raise ValueError(
+            f"{name} must be a sequence of one or more numbers > 0, got {values}"
+        )
 
 
 def check_sets(x: Images, y: Images) -> tuple[Array, Array]:

@@ -180,8 +180,6 @@ def ssim_kernel(
     """
     if form not in _FORMS:
         raise ValueError(f"form must be one of {list(_FORMS)}, got {form!r}")
-    if not isinstance(gammas, Sequence):
-        raise ValueError(f"gammas must be a sequence of numbers > 0, got {gammas}")
     check_positive("gammas", gammas)
     formulas = {"product": similarity, "sum": additive_similarity}
     values, scale = _pooled_over_windows(

@@ -123,6 +123,6 @@ def test_taps_are_weights_of_a_mean(taps, own_errors):
         Window(taps)
 
 
-def test_taps_may_be_rounded():
+def test_taps_may_be_rounded(own_errors):
     taps = np.random.default_rng(0).random(101).astype(np.float32)
-    Window(taps / taps.sum())
+    assert Window(taps / taps.sum()).sizes(2) == (101, 101)
