@@ -392,7 +392,11 @@ IMAGES = (2, 16, 16, 1)
         (((2, 6, 16, 1),) * 2, {}, "image is 6x16 pixels, smaller than the window"),
         ((IMAGES,) * 2, {"data_range": None}, "data_range is required"),
         ((IMAGES,) * 2, {"stride": 0}, "stride must be >= 1 pixel, got 0"),
-        ((IMAGES,) * 2, {"gammas": (1.0, 0.0)}, "gammas must be one or more numbers"),
+        (
+            (IMAGES,) * 2,
+            {"gammas": (1.0, 0.0)},
+            "gammas must be a sequence of one or more",
+        ),
         ((IMAGES,) * 2, {"gammas": 1.0}, "gammas must be a sequence .* > 0, got 1.0"),
         ((IMAGES,) * 2, {"gammas": ()}, r"gammas must be .* > 0, got \(\)"),
         ((IMAGES,) * 2, {"form": "rbf"}, "form must be one of .*'energy'.*got 'rbf'"),
@@ -411,7 +415,9 @@ def test_bad_input_names_the_argument(shapes, options, message, own_errors):
 
 def test_bad_vectors_and_matrices_name_the_argument(own_errors):
     x = jnp.zeros((2, 3))
-    with pytest.raises(ValueError, match="bandwidths must be one or more numbers > 0"):
+    with pytest.raises(
+        ValueError, match="bandwidths must be a sequence of one or more numbers > 0"
+    ):
         rbf_kernel(x, x, bandwidths=(0.0,))
     with pytest.raises(ValueError, match="x and y must be sets"):
         rbf_kernel(x, x[:, :2], bandwidths=(1.0,))
