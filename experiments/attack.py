@@ -10,7 +10,7 @@ whether gradients are masked. Writes `attack.json`, `attack.md` and pictures.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 from etils import epath
@@ -18,6 +18,7 @@ from etils import epath
 from experiments import command_line
 from ssimjax.tables import accuracy_table, corruption_table
 from ssimjax.tasks import (
+    Run,
     attack_accuracy,
     corruption_accuracy,
     draw_attack,
@@ -37,9 +38,7 @@ _ALL = (
     "square",
     "transfer",
 )
-_WORKDIR = flags.DEFINE_list(
-    "workdir", None, "Folders of trained networks.", required=True
-)
+_WORKDIR = command_line.define_workdirs("Folders of trained networks.")
 _CHECKPOINT = command_line.define_checkpoint()
 _ATTACKS = flags.DEFINE_list(
     "attacks", ["fgsm"], f"Which attacks, or all: {', '.join(_ALL)}, pgd_l2."
@@ -51,6 +50,8 @@ _EXAMPLES = flags.DEFINE_integer(
     "examples", None, "How many examples of each split, spread evenly; default all."
 )
 _SPLITS = flags.DEFINE_list("splits", ["train", "test"], "Which splits to attack.")
+for _several in (_ATTACKS, _SPLITS):
+    flags.register_validator(_several, bool, message="must name at least one")
 _STEPS = flags.DEFINE_integer("steps", None, "Of PGD, default 50, and APGD, 100.")
 _RESTARTS = flags.DEFINE_integer("restarts", None, "Of PGD; default 10.")
 _QUERIES = flags.DEFINE_integer("queries", None, "Of Square; default 5000.")
@@ -80,6 +81,11 @@ def main() -> None:
     if _SURROGATE.value is not None:
         source = epath.Path(_SURROGATE.value).resolve()
         surrogate = load(source)
+        if surrogate.config.task != "classification":
+            raise ValueError(
+                f"--surrogate must name a classifier, and {_SURROGATE.value} holds one "
+                f"of the task {surrogate.config.task}"
+            )
     elif "transfer" in _ATTACKS.value and len(runs) == 1:
         raise ValueError("--attacks=transfer needs --surrogate or a second --workdir")
     first = next(iter(runs.values()))
@@ -88,6 +94,8 @@ def main() -> None:
         epsilons = _pixels(_EPSILONS.value)
 
     attacks = {name: _options(name) for name in _chosen(len(runs))}
+    if "transfer" in attacks:
+        _check_images(surrogate, runs)
     found, corrupted, signs = {}, {}, {}
     for (name, run), place in zip(runs.items(), folders):
         # Through itself, transfer would be a gradient attack.
@@ -136,6 +144,18 @@ def main() -> None:
     print(f"\nTop-1 / top-5 accuracy under attack (%), {first.dataset.description}.\n")
     print(text)
     print("\nPictures:", *pictures, sep="\n  ")
+
+
+def _check_images(surrogate: Run, runs: Mapping[str, Run]) -> None:
+    """Refuses a surrogate that cannot see what the others are to be shown."""
+    seen = surrogate.dataset.test.images.shape[1:]
+    for name, run in runs.items():
+        shape = run.dataset.test.images.shape[1:]
+        if shape != seen:
+            raise ValueError(
+                f"the surrogate of --attacks=transfer must be of images {shape}, as "
+                f"{name} is, got one of {seen}"
+            )
 
 
 def _pixels(values: Sequence[str]) -> list[float]:

@@ -49,7 +49,10 @@ _SUBJECTS = {
     "generative": 15,
 }
 _REPEATS = flags.DEFINE_integer(
-    "repeats", None, "Timings of each rival; a number that suits the subject if none."
+    "repeats",
+    None,
+    "Timings of each rival; a number that suits the subject if none.",
+    lower_bound=1,
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "A trained classifier, for attacks.")
 _OUT = flags.DEFINE_string("out", None, "JSON file to write, and a PNG file beside it.")
@@ -61,7 +64,7 @@ def main(subject: str) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     found = {}
     for name in _SUBJECTS if subject == "all" else (subject,):
-        repeats = _REPEATS.value or _SUBJECTS[name]
+        repeats = _SUBJECTS[name] if _REPEATS.value is None else _REPEATS.value
         if name in ("ssim", "ms_ssim"):
             report = peers.measure(name, repeats=repeats)
         else:

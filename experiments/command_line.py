@@ -1,6 +1,7 @@
 """Flags and errors that the commands share."""
 
 import ctypes
+import difflib
 import os
 import pathlib
 import sys
@@ -112,6 +113,36 @@ def define_config() -> flags.FlagHolder[ml_collections.ConfigDict]:
     return holder
 
 
+def check_key(config: ml_collections.ConfigDict, key: str) -> None:
+    """Checks that a config has a key; assigning to another one would add it.
+
+    Args:
+      config: the config.
+      key: its sections and itself, as in "model.widths"; "model.widths[0]" is one, too.
+
+    Raises:
+      ValueError: if it has none; the message names those that are spelt like it.
+    """
+    section: object = config
+    for part in key.split("."):
+        name = part.partition("[")[0]
+        if not isinstance(section, ml_collections.ConfigDict) or name not in section:
+            near = difflib.get_close_matches(key, _keys(config))
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"the config has no key {key!r}{hint}")
+        section = section[name]
+
+
+def _keys(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
+    """All keys of a config, each after its sections."""
+    found = []
+    for name, value in config.items():
+        found.append(prefix + name)
+        if isinstance(value, ml_collections.ConfigDict):
+            found.extend(_keys(value, f"{prefix}{name}."))
+    return found
+
+
 def folder_names(workdirs: Sequence[str]) -> list[str]:
     """What tables call the runs of several folders.
 
@@ -143,6 +174,24 @@ def define_workdir(help: str) -> flags.FlagHolder[str]:
     holder = flags.DEFINE_string("workdir", None, help, required=True)
     flags.register_validator(
         holder, lambda folder: folder != "", message="must name a folder, got none"
+    )
+    return holder
+
+
+def define_workdirs(help: str) -> flags.FlagHolder[list[str]]:
+    """Defines `--workdir` of a command that takes several folders.
+
+    Args:
+      help: what the folders hold.
+
+    Returns:
+      The flag, which must be given and names at least one folder.
+    """
+    holder = flags.DEFINE_list("workdir", None, help, required=True)
+    flags.register_validator(
+        holder,
+        lambda folders: folders is None or (bool(folders) and all(folders)),
+        message="must name a folder, or several between commas",
     )
     return holder
 

@@ -16,7 +16,9 @@ from ssimjax.tables import accuracy_cells, markdown_table, summary_cells
 from ssimjax.tasks import attack_accuracy, draw_attack, draw_training, train
 
 _WORKDIR = command_line.define_workdir("Folder for both runs and their pictures.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of initialisation, shuffling, augmentation.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of initialisation, shuffling, augmentation.", lower_bound=0
+)
 _EPOCHS = flags.DEFINE_float("epochs", None, "Instead of the quickstart's.")
 _EXAMPLES = flags.DEFINE_integer("examples", 1000, "Attacked examples of each split.")
 

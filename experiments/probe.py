@@ -18,20 +18,19 @@ from ssimjax.data import TFDS
 from ssimjax.tables import markdown_table, with_deviation
 from ssimjax.tasks import codes, load, probe
 
-_WORKDIR = flags.DEFINE_list(
-    "workdir", None, "Folders of trained autoencoders.", required=True
-)
+_WORKDIR = command_line.define_workdirs("Folders of trained autoencoders.")
 _CHECKPOINT = command_line.define_checkpoint()
 _TARGETS = flags.DEFINE_list("targets", [], "Numbers to regress, such as azimuth.")
 _SPLITS = flags.DEFINE_integer("splits", 5, "Random splits.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the splits.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the splits.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to; default the first one.")
 
 
 def main() -> None:
     """Probes the codes of the first seed of each run, and prints the table."""
     rows, lines = {}, []
-    for folder in _WORKDIR.value:
+    names = command_line.folder_names(_WORKDIR.value)
+    for name, folder in zip(names, _WORKDIR.value):
         run = load(folder, checkpoint=_CHECKPOINT())
         if run.config.task != "reconstruction":
             raise ValueError(
@@ -39,6 +38,11 @@ def main() -> None:
                 f"task {run.config.task}"
             )
         data = run.config.data
+        if len(run.dataset.classes) < 2:
+            raise ValueError(
+                f"--workdir must name runs on images of several classes, and {folder} "
+                f"has data.source={data.source}, data.label={data.label}"
+            )
         targets = {}
         if _TARGETS.value:
             if data.source != "tfds":
@@ -57,7 +61,6 @@ def main() -> None:
             splits=_SPLITS.value,
             seed=_SEED.value,
         )
-        name = epath.Path(folder).name
         rows[name] = row
         lines.append(
             {

@@ -33,9 +33,16 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/PAPER.")
 _PAGE = flags.DEFINE_string(
     "page", None, "Markdown file whose sections are remade; default in the workdir."
 )
-_SEEDS = flags.DEFINE_integer("seeds", None, "Networks of each kind; default 3.")
+_SEEDS = flags.DEFINE_integer(
+    "seeds", None, "Networks of each kind; default 3.", lower_bound=1
+)
 _EPOCHS = flags.DEFINE_float("epochs", None, "Instead of the configs'.")
-_EXAMPLES = flags.DEFINE_integer("examples", None, "Attacked examples; default 1000.")
+flags.register_validator(
+    _EPOCHS, lambda epochs: epochs is None or epochs > 0, message="must be > 0"
+)
+_EXAMPLES = flags.DEFINE_integer(
+    "examples", None, "Attacked examples; default 1000.", lower_bound=1
+)
 _FAST = flags.DEFINE_bool("fast", False, "The whole in small, on photographs.")
 _COPIES = flags.DEFINE_list(
     "copies",
@@ -76,9 +83,9 @@ _WEAK = {
     "apgd_t": {"steps": 10, "targets": 3},
     "square": {"queries": 100},
 }
-_STEPS = flags.DEFINE_integer("steps", None, "Of PGD and APGD.")
-_RESTARTS = flags.DEFINE_integer("restarts", None, "Of PGD.")
-_QUERIES = flags.DEFINE_integer("queries", None, "Of Square.")
+_STEPS = flags.DEFINE_integer("steps", None, "Of PGD and APGD.", lower_bound=1)
+_RESTARTS = flags.DEFINE_integer("restarts", None, "Of PGD.", lower_bound=1)
+_QUERIES = flags.DEFINE_integer("queries", None, "Of Square.", lower_bound=1)
 
 
 def main(*arguments: str) -> None:
@@ -93,11 +100,18 @@ def main(*arguments: str) -> None:
         )
     workdir = epath.Path(_WORKDIR.value or f"runs/{paper}{'-fast' * _FAST.value}")
     page = epath.Path(_PAGE.value or workdir / f"{paper}.md")
+    seeds, epochs, examples = _SEEDS.value, _EPOCHS.value, _EXAMPLES.value
+    if seeds is None:
+        seeds = 2 if _FAST.value else 3
+    if epochs is None and _FAST.value:
+        epochs = 2.0
+    if examples is None:
+        examples = 100 if _FAST.value else 1000
     options = {}
     if study is abobakr2018:
         steps = (0, 4, 16) if _FAST.value else _EPSILONS
         options = {
-            "examples": _EXAMPLES.value or (100 if _FAST.value else 1000),
+            "examples": examples,
             "attacks": _attacks(),
             "epsilons": [n / 255 for n in steps],
         }
@@ -106,8 +120,8 @@ def main(*arguments: str) -> None:
     settings = study.Settings(
         workdir=workdir,
         pictures=page.parent / page.stem,
-        seeds=_SEEDS.value or (2 if _FAST.value else 3),
-        epochs=_EPOCHS.value or (2.0 if _FAST.value else None),
+        seeds=seeds,
+        epochs=epochs,
         change=_changed,
         **options,
     )
@@ -145,6 +159,7 @@ def _changed(config: ml_collections.ConfigDict) -> None:
         config.data.data_dir = _DATA_DIR.value
     for override in _OVERRIDE.value:
         key, value = _pair("override", override)
+        command_line.check_key(config, key)
         config.update_from_flattened_dict({key: _literal(value)})
 
 

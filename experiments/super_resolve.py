@@ -28,9 +28,7 @@ from ssimjax.tasks import (
 )
 from ssimjax.training import Row
 
-_WORKDIR = flags.DEFINE_list(
-    "workdir", None, "Folders of trained networks.", required=True
-)
+_WORKDIR = command_line.define_workdirs("Folders of trained networks.")
 _CHECKPOINT = command_line.define_checkpoint()
 _OUT = flags.DEFINE_string(
     "out", None, "Image file to write; with --evaluate a folder, default the first run."

@@ -14,9 +14,11 @@ the same command continues.
 
 import sys
 
+import ml_collections
+
 from experiments import command_line
 from ssimjax.tables import markdown_table, summary_cells
-from ssimjax.tasks import draw_training, train
+from ssimjax.tasks import Run, draw_training, train
 from ssimjax.training import is_main
 
 _CONFIG = command_line.define_config()
@@ -27,11 +29,7 @@ _JOIN = command_line.define_distributed()
 def main() -> None:
     """Trains, draws and prints the summary."""
     _JOIN()
-    run = train(
-        _CONFIG.value,
-        _WORKDIR.value,
-        report=lambda text: print(text, file=sys.stderr, flush=True),
-    )
+    run = _trained(_CONFIG.value)
     if not is_main():
         return
     pictures = draw_training({run.name: run}, _WORKDIR.value)
@@ -46,6 +44,25 @@ def main() -> None:
             f"{run.summary['device']}."
         )
     print("\nPictures:", *pictures, sep="\n  ")
+
+
+def _trained(config: ml_collections.ConfigDict) -> Run:
+    """The run of a config; a key that it lacks is the user's mistake."""
+    try:
+        if config.seed < 0:
+            raise ValueError(f"config.seed must be >= 0, got {config.seed}")
+        return train(
+            config,
+            _WORKDIR.value,
+            report=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    except AttributeError as error:
+        # ml_collections' way to say so; any other is a defect of the program.
+        if not (error.args and isinstance(error.args[0], KeyError)):
+            raise
+        key = error.args[0].args[0].splitlines()[0]
+        needs = f", which the task {config.task} needs" if "task" in config else ""
+        raise ValueError(f"the config has no key {key}{needs}") from error
 
 
 if __name__ == "__main__":

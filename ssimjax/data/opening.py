@@ -30,8 +30,11 @@ def open_dataset(
     Raises:
       OSError: if the cache cannot be written.
       FileNotFoundError: if the data are not there; the message says how to get them.
-      ValueError: if `source` or a split is unknown, or train and test do not match.
+      ValueError: if `source` or a split is unknown, `seed` is negative, or train and
+        test do not match.
     """
+    if config.source in ("photographs", "patches") and config.seed < 0:
+        raise ValueError(f"data.seed must be >= 0, got {config.seed}")
     if config.source == "photographs":
         return photograph_patches(
             size=config.size,

@@ -130,12 +130,20 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Classifi
     Raises:
       ValueError: if the model has no such name, or an option is out of its range.
     """
-    options = config.model.to_dict()
-    name = options.pop("name")
+    # As an attribute: a config without it says so as of any other key.
+    name = config.model.name
     if name not in MODELS:
         raise ValueError(f"model.name must be one of {sorted(MODELS)}, got {name!r}")
+    options = {k: v for k, v in config.model.to_dict().items() if k != "name"}
+    crop = config.augmentation.crop
+    if crop < 0:
+        raise ValueError(f"augmentation.crop must be >= 0 pixels, got {crop}")
     shape = dataset.train.images.shape[1:]
     if (side := config.augmentation.resized_crop) is not None:
+        if side < 1:
+            raise ValueError(
+                f"augmentation.resized_crop must be None or >= 1 pixel, got {side}"
+            )
         shape = (side, side, shape[2])
     classes = len(dataset.classes)
     optimizer = sgd(
@@ -150,6 +158,6 @@ def from_config(config: ml_collections.ConfigDict, dataset: Dataset) -> Classifi
         make_model=lambda rngs: MODELS[name](shape, classes, **options, rngs=rngs),
         optimizer=optimizer,
         flip=config.augmentation.flip,
-        crop=config.augmentation.crop,
-        resized_crop=config.augmentation.resized_crop,
+        crop=crop,
+        resized_crop=side,
     )

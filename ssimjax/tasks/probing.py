@@ -38,15 +38,16 @@ def probe(
       held_out: share of the examples that are tested, in (0, 1).
       penalties: values of C to choose from.
       folds: of cross-validation.
-      seed: of the splits.
+      seed: of the splits, >= 0.
 
     Returns:
       `error`, the share of wrong classes, and for each target `NAME mse`, in its unit
       squared: the mean over splits, with `_sd` and `_each`.
 
     Raises:
-      ValueError: if lengths differ, there are fewer than two splits, or as
-        scikit-learn, for example where a class has fewer examples than folds.
+      ValueError: if lengths differ, there are fewer than two splits or classes, the
+        seed is negative, or as scikit-learn, for example where a class has fewer
+        examples than folds.
 
     References:
       Snell et al. 2017, Learning to generate images with perceptual similarity metrics,
@@ -67,6 +68,10 @@ def probe(
         )
     if splits < 2:
         raise ValueError(f"splits must be >= 2, got {splits}")
+    if seed < 0:
+        raise ValueError(f"seed must be >= 0, got {seed}")
+    if (classes := len(np.unique(labels))) < 2:
+        raise ValueError(f"labels must be of two or more classes, got {classes}")
 
     def fitted(machine: Any, prefix: str, x: np.ndarray, y: np.ndarray) -> Any:
         pipeline = Pipeline([("scale", StandardScaler()), ("machine", machine)])

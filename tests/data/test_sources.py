@@ -125,6 +125,14 @@ def test_unknown_source_lists_the_known():
         open_dataset(config)
 
 
+@pytest.mark.parametrize("source", ["photographs", "patches"])
+def test_positions_need_a_seed_from_0_on(source):
+    config = classification.defaults().data
+    config.source, config.seed = source, -1
+    with pytest.raises(ValueError, match="data.seed must be >= 0, got -1"):
+        open_dataset(config)
+
+
 def test_datasets_are_checked():
     train, test = Arrays(IMAGES, [0, 1, 2, 1]), Arrays(IMAGES[:, 1:], [0] * 4)
     with pytest.raises(ValueError, match="must have one shape"):

@@ -9,9 +9,15 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import PIL.Image
 import pytest
 
+from configs import quickstart, reconstruction
+from experiments import command_line
+from ssimjax.tasks import train as trained
 from ssimjax.training import read_rows
+from tests.small import small_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = [
@@ -170,6 +176,12 @@ def test_demo_compares_both_networks(tmp_path):
         ),
         (["--workdir=/dev/null/run"], "error: workdir /dev/null/run cannot be written"),
         (["--workdir="], "error: flag --workdir=: must name a folder, got none"),
+        (
+            ["--config.task=reconstruction"],
+            "error: the config has no key 'regulariser', which the task reconstruction "
+            "needs",
+        ),
+        (["--config.seed=-1"], "error: config.seed must be >= 0, got -1"),
         (["surplus"], "error: unexpected argument 'surplus'"),
     ],
 )
@@ -189,6 +201,108 @@ def test_file_that_is_no_config(tmp_path):
 def test_attack_without_a_run(tmp_path):
     failed = run("attack", f"--workdir={tmp_path}")
     assert failed.returncode == 1 and "error: no run in workdir" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["attack", "--workdir="], "error: flag --workdir=: must name a folder"),
+        (["probe", "--workdir=a,"], "error: flag --workdir=a,: must name a folder"),
+        (
+            ["super_resolve", "cat.png", "--workdir="],
+            "error: flag --workdir=: must name a folder",
+        ),
+        (
+            ["attack", "--workdir=a", "--attacks="],
+            "error: flag --attacks=: must name at least one",
+        ),
+        (["probe", "--workdir=a", "--seed=-1"], "error: flag --seed=-1: "),
+        (["reproduce", "abobakr2018", "--seeds=0"], "error: flag --seeds=0: "),
+        (["reproduce", "abobakr2018", "--examples=0"], "error: flag --examples=0: "),
+        (
+            ["reproduce", "abobakr2018", "--epochs=0"],
+            "error: flag --epochs=0.0: must be > 0",
+        ),
+        (["benchmark", "layer", "--repeats=0"], "error: flag --repeats=0: "),
+    ],
+)
+def test_flags_out_of_their_range(arguments, message):
+    failed = run(*arguments)
+    assert failed.returncode == 1
+    assert message in failed.stderr and len(failed.stderr.splitlines()) == 1
+
+
+def small_run(folder, *, size=16, **changes):
+    """A trained classifier of patches of photographs."""
+    options = {"data.size": size, "training.visualise": False}
+    trained(small_config("conv", **options, **changes), folder)
+    return folder
+
+
+def test_surrogate_must_be_a_classifier_of_the_same_images(tmp_path):
+    attacked = small_run(tmp_path / "attacked")
+    larger = small_run(tmp_path / "larger", size=24)
+    coder = small_coder(tmp_path / "coder", source="photographs")
+    for surrogate, message in (
+        (
+            coder,
+            f"error: --surrogate must name a classifier, and {coder} holds one of the "
+            "task reconstruction",
+        ),
+        (
+            larger,
+            "error: the surrogate of --attacks=transfer must be of images (16, 16, 1), "
+            "as conv is, got one of (24, 24, 1)",
+        ),
+    ):
+        failed = run(
+            "attack",
+            f"--workdir={attacked}",
+            f"--surrogate={surrogate}",
+            "--attacks=transfer",
+        )
+        assert failed.returncode == 1 and message in failed.stderr
+
+
+def small_coder(folder, **data):
+    """A trained autoencoder of patches."""
+    config = reconstruction.defaults()
+    config.data.update(data)
+    config.data.size, config.data.train_count, config.data.test_count = 16, 80, 20
+    config.model.code, config.model.widths = 4, (4, 4)
+    config.training.epochs, config.training.batch_size = 1.0, 40
+    config.training.visualise = False
+    trained(config, folder)
+    return folder
+
+
+def test_probe_keeps_runs_of_one_name_apart(tmp_path):
+    folders = [
+        small_coder(tmp_path / name / "coder", source="photographs")
+        for name in ("first", "second")
+    ]
+    done = run("probe", f"--workdir={folders[0]},{folders[1]}", "--splits=2")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((folders[0] / "probe.json").read_text())
+    assert set(rows) == {str(folder) for folder in folders}
+    for name, row in rows.items():
+        assert f"| {name} (mse) | {100 * row['error']:.2f} " in done.stdout
+
+
+def test_probe_needs_classes(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        pixels = np.random.default_rng(0).integers(0, 256, (20, 20), np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / split / "noise.png")
+    folder = small_coder(
+        tmp_path / "coder", source="patches", data_dir=str(tmp_path), label=None
+    )
+    failed = run("probe", f"--workdir={folder}")
+    assert failed.returncode == 1
+    assert (
+        f"error: --workdir must name runs on images of several classes, and {folder} "
+        "has data.source=patches, data.label=None"
+    ) in failed.stderr
 
 
 def test_benchmark_prints_ratios(tmp_path):
@@ -211,6 +325,32 @@ def test_reproduce_asks_for_what_it_knows():
     assert "the first argument must be one of ['abobakr2018', " in failed.stderr
     failed = run("reproduce", "abobakr2018", "fig99")
     assert "tables must be of table1, fig6" in failed.stderr
+
+
+def test_reproduce_overrides_only_keys_that_there_are(tmp_path):
+    failed = run(
+        "reproduce",
+        "lu2019",
+        "table1",
+        "--fast",
+        f"--workdir={tmp_path / 'lu2019'}",
+        "--override=data.sise=16",
+    )
+    assert failed.returncode == 1
+    assert "error: the config has no key 'data.sise'; did you mean" in failed.stderr
+    assert "data.size" in failed.stderr and not list(tmp_path.glob("**/checkpoints"))
+
+
+def test_keys_of_a_config():
+    config = quickstart.get_config()
+    for key in ("seed", "model.widths", "model.widths[0]", "data.data_dir"):
+        command_line.check_key(config, key)
+    with pytest.raises(ValueError, match="'optimizer.learning_rate'; .*optimizer.rate"):
+        command_line.check_key(config, "optimizer.learning_rate")
+    with pytest.raises(ValueError, match="no key 'regulariser.weight'"):
+        command_line.check_key(config, "regulariser.weight")
+    with pytest.raises(ValueError, match="no key 'seed.x'"):
+        command_line.check_key(config, "seed.x")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told")

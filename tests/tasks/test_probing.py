@@ -33,3 +33,7 @@ def test_bad_arguments():
         probe(codes, labels, targets={"a": angles[:3]})
     with pytest.raises(ValueError, match="splits must be >= 2, got 1"):
         probe(codes, labels, splits=1)
+    with pytest.raises(ValueError, match="seed must be >= 0, got -1"):
+        probe(codes, labels, seed=-1)
+    with pytest.raises(ValueError, match="labels must be of two or more classes, got"):
+        probe(codes, np.zeros_like(labels))

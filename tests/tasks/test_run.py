@@ -268,3 +268,17 @@ def test_tensorboard_shows_parameters_and_kernels(tmp_path):
     text = events.read_bytes()
     for name in (b"conv1/kernel", b"features/filters", b"kernels/ssim", b"test/top1"):
         assert name in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("crop", -1, "augmentation.crop must be >= 0 pixels, got -1"),
+        ("resized_crop", 0, "augmentation.resized_crop must be None or >= 1 .*, got 0"),
+        ("resized_crop", -8, "resized_crop must be None or >= 1 pixel, got -8"),
+    ],
+)
+def test_augmentation_out_of_its_range(key, value, message):
+    config = small_config(**{f"augmentation.{key}": value})
+    with pytest.raises(ValueError, match=message):
+        train(config, data=stripes_dataset())
