@@ -6,7 +6,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import ml_collections
@@ -123,7 +123,7 @@ def check_key(config: ml_collections.ConfigDict, key: str) -> None:
     Raises:
       ValueError: if it has none; the message names those that are spelt like it.
     """
-    section: object = config
+    section: Any = config
     for part in key.split("."):
         name = part.partition("[")[0]
         if not isinstance(section, ml_collections.ConfigDict) or name not in section:

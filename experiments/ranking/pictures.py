@@ -82,7 +82,7 @@ def reconstruct(
         count = total if images is None else images
         if not 1 <= count <= total:
             raise ValueError(f"images must be from 1 to {total}, got {count}")
-        indices = spread_indices(total, count).tolist()
+        indices = [int(i) for i in spread_indices(total, count)]
     elif max(indices) >= total:
         raise ValueError(
             f"indices must be below the {total} test images, got {max(indices)}"

@@ -91,7 +91,7 @@ class Arrays:
         images = self.images
         if images.nbytes > _HASHED_BYTES:
             images = self.spread(4096).images
-        digest = hashlib.sha256(np.ascontiguousarray(images))
+        digest = hashlib.sha256(np.ascontiguousarray(images).data)
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 

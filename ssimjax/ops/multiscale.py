@@ -287,10 +287,9 @@ def seen_at_all_scales(
       Weights for the mean over channels; None without a mask.
     """
     seen = weights[0]
-    if seen is None:
-        return None
     for other in weights[1:]:
-        seen = jnp.where(other > 0, seen, 0.0)
+        if seen is not None and other is not None:
+            seen = jnp.where(other > 0, seen, 0.0)
     return seen
 
 
