@@ -175,8 +175,6 @@ def bordered_moments(
     # E[x²] - E[x]² loses digits where the mean is large against the deviation, and
     # neither variances nor covariance change when an image loses a constant.
     x, y = images.x - images.centre_x, images.y - images.centre_y
-    # Of the images as they are: of two that are alike it has no rounding at all.
-    difference = (images.x - images.y) - (images.centre_x - images.centre_y)
     mean_x, mean_y = mean(x), mean(y)
     # Most formulas need the means and the last two alone, and compiled ones compute no
     # more: four local means.
@@ -186,7 +184,7 @@ def bordered_moments(
         var_x=factor * _resolved(mean(x * x), mean_x),
         var_y=factor * _resolved(mean(y * y), mean_y),
         cov_xy=factor * (mean(x * y) - mean_x * mean_y),
-        var_difference=factor * (mean(difference**2) - (mean_x - mean_y) ** 2),
+        var_difference=factor * (mean((x - y) ** 2) - (mean_x - mean_y) ** 2),
         var_total=factor * (mean(x * x + y * y) - (mean_x * mean_x + mean_y * mean_y)),
     )
 

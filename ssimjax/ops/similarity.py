@@ -416,9 +416,10 @@ def _squared_difference_of_deviations(
     """
     square_of_sum = moments.var_x + moments.var_y + 2 * _deviation_product(moments, c)
     visible = square_of_sum > float(jnp.finfo(square_of_sum.dtype).eps) * c
-    quotient = (moments.var_x - moments.var_y) ** 2
-    quotient = quotient / jnp.where(visible, square_of_sum, 1.0)
-    return jnp.where(visible, quotient, 0.0)
+    # Squares of variances would overflow in small units.
+    difference = moments.var_x - moments.var_y
+    quotient = difference / jnp.where(visible, square_of_sum, 1.0)
+    return jnp.where(visible, difference * quotient, 0.0)
 
 
 def _deviation_product(moments: Moments, c: float) -> Float[Array, "..."]:
