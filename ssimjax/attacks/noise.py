@@ -32,6 +32,7 @@ def random_noise(
       ValueError: if epsilon is a negative number or the range is empty.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> image = jnp.full((1, 2, 2, 1), 0.5)
       >>> noisy = random_noise(jax.random.key(0), image, epsilon=0.25)
       >>> bool((abs(noisy - 0.5) == 0.25).all())
