@@ -86,8 +86,6 @@ def main() -> None:
                 f"--surrogate must name a classifier, and {_SURROGATE.value} holds one "
                 f"of the task {surrogate.config.task}"
             )
-    elif "transfer" in _ATTACKS.value and len(runs) == 1:
-        raise ValueError("--attacks=transfer needs --surrogate or a second --workdir")
     first = next(iter(runs.values()))
     epsilons = first.config.attack.epsilons
     if _EPSILONS.value is not None:
@@ -95,6 +93,11 @@ def main() -> None:
 
     attacks = {name: _options(name) for name in _chosen(len(runs))}
     if "transfer" in attacks:
+        if set(folders) == {source}:
+            raise ValueError(
+                "--attacks=transfer needs --surrogate or a second --workdir: another "
+                "network than it attacks"
+            )
         _check_images(surrogate, runs)
     found, corrupted, signs = {}, {}, {}
     for (name, run), place in zip(runs.items(), folders):

@@ -49,8 +49,6 @@ def main() -> None:
 def _trained(config: ml_collections.ConfigDict) -> Run:
     """The run of a config; a key that it lacks is the user's mistake."""
     try:
-        if config.seed < 0:
-            raise ValueError(f"config.seed must be >= 0, got {config.seed}")
         return train(
             config,
             _WORKDIR.value,

@@ -145,7 +145,7 @@ def bce(
 def _beyond(
     change: Float[Array, "..."], p: Float[Array, "..."], q: Float[Array, "..."]
 ) -> Float[Array, "..."]:
-    """Q log(q / p) + (p - q) >= 0 without cancellation, where change is p - q.
+    """The term q log(q / p) + (p - q) >= 0 without cancellation; change is p - q.
 
     The second terms of a pair of probabilities and of their complements cancel.
     """

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ssimjax.ops.compiled import compiled
@@ -132,8 +133,7 @@ def total(terms: Iterable[Array]) -> Array:
 
 def check_positive(name: str, values: Sequence[float]) -> None:
     """Raises a ValueError unless there are numbers, all of them > 0."""
-    numbers = isinstance(values, Sequence) and len(values)
-    if not numbers or not all(value > 0 for value in values):
+    if np.ndim(values) != 1 or not len(values) or not all(v > 0 for v in values):
         raise ValueError(
             f"{name} must be a sequence of one or more numbers > 0, got {values}"
         )

@@ -103,6 +103,8 @@ def train(
       ValueError: if a value of the config is out of its range.
     """
     options = training.Options(**config.training)
+    if config.seed < 0:
+        raise ValueError(f"seed must be >= 0, got {config.seed}")
     folder = None
     if workdir is not None:
         folder = training.folder_for(workdir, config, free=training.FREE_KEYS)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from tqdm import tqdm
@@ -15,6 +14,7 @@ from ssimjax.data import Batch, Dataset, gather, read_ahead
 from ssimjax.training.checkpoints import Checkpoints
 from ssimjax.training.clock import Clock
 from ssimjax.training.evaluation import Evaluate, evaluator, with_spread
+from ssimjax.training.finite import nonfinite_leaves
 from ssimjax.training.mesh import check_batch_size, data_mesh
 from ssimjax.training.metrics import History, Row, read_rows
 from ssimjax.training.options import Options
@@ -111,7 +111,7 @@ def fit(
                     keep=options.keep_checkpoints,
                     keep_every=options.keep_every,
                     keep_best=options.keep_best,
-                    rows=_rows_so_far(workdir),
+                    rows=read_rows(workdir / "metrics.jsonl"),
                 )
             )
         start, state, since_row = 0, program.initial_state(), None
@@ -155,11 +155,6 @@ def fit(
     if run.stopped:  # Whoever trains several networks shall not begin the next.
         raise Preempted(run.steps, workdir)
     return Fitted(state, history.rows, summary)
-
-
-def _rows_so_far(workdir: epath.Path) -> list[Row]:
-    file = workdir / "metrics.jsonl"
-    return read_rows(file) if file.exists() else []
 
 
 class _Run:
@@ -325,13 +320,7 @@ class _Run:
 
     def _check_state(self, state: Any, done: int) -> None:
         """Raises if a step with finite metrics left numbers that are not."""
-        finite = jax.device_get(_finite(state))
-        bad = [
-            jax.tree_util.keystr(path, simple=True, separator="/")
-            for path, value in jax.tree_util.tree_leaves_with_path(finite)
-            if not value
-        ]
-        if bad:
+        if bad := nonfinite_leaves(state):
             raise FloatingPointError(
                 f"{', '.join(bad[:5])}{' and others' * (len(bad) > 5)} of the state "
                 f"after step {done} are not finite; last checkpoint: step "
@@ -371,19 +360,6 @@ class _Run:
                 jax.tree.map(lambda leaf: leaf[0], state) if self._seeds > 1 else state
             )
             self._history.add_images(done, self._task.pictures(first))
-
-
-@jax.jit
-def _finite(state: Any) -> Any:
-    """Whether all numbers of each leaf are finite."""
-    return jax.tree.map(
-        lambda leaf: (
-            jnp.isfinite(leaf).all()
-            if jnp.issubdtype(leaf.dtype, jnp.inexact)
-            else jnp.array(True)
-        ),
-        state,
-    )
 
 
 def _means(values: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -37,8 +37,7 @@ class History:
         if folder is None:
             return
         path = folder / "metrics.jsonl"
-        if path.exists():
-            self.rows = [row for row in read_rows(path) if row["step"] <= start]
+        self.rows = [row for row in read_rows(path) if row["step"] <= start]
         if not write:
             return
         write_whole(path, "".join(json.dumps(row) + "\n" for row in self.rows))
@@ -128,10 +127,10 @@ def read_rows(path: epath.PathLike) -> list[Row]:
       path: a run's `metrics.jsonl`.
 
     Returns:
-      The rows, oldest first.
+      The rows, oldest first; none if there is no file yet.
     """
-    rows = []
-    for line in epath.Path(path).read_text().splitlines():
+    rows, file = [], epath.Path(path)
+    for line in file.read_text().splitlines() if file.exists() else ():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:

@@ -61,7 +61,7 @@ class Notice:
 
     @property
     def received(self) -> bool:
-        """Whether this process has received the signal and nobody was told."""
+        """Whether this process has; never in distributed runs, where JAX listens."""
         return self._received
 
     def reached(self, tick: int) -> bool:

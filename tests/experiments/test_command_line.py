@@ -99,8 +99,9 @@ def test_train_then_attack(tmp_path):
         assert results["signs"][name][-1].startswith("Verdict: ")
     assert "worst case" in attacked.stdout and "Verdict" in attacked.stdout
     assert len(list((tmp_path / "attacks").glob("*.png"))) == 2
-    alone = run("attack", f"--workdir={folder}", "--attacks=transfer")
-    assert "error: --attacks=transfer needs --surrogate" in alone.stderr
+    for itself in ([], [f"--surrogate={folder}"]):
+        alone = run("attack", f"--workdir={folder}", "--attacks=transfer", *itself)
+        assert "error: --attacks=transfer needs --surrogate" in alone.stderr
 
     refused = train(folder, *SMALL, "--config.training.epochs=2")
     assert refused.returncode == 1
@@ -181,7 +182,7 @@ def test_demo_compares_both_networks(tmp_path):
             "error: the config has no key 'regulariser', which the task reconstruction "
             "needs",
         ),
-        (["--config.seed=-1"], "error: config.seed must be >= 0, got -1"),
+        (["--config.seed=-1"], "error: seed must be >= 0, got -1"),
         (["surplus"], "error: unexpected argument 'surplus'"),
     ],
 )
