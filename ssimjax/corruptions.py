@@ -14,6 +14,8 @@ import PIL.Image
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ssimjax.ops.meshes import on_any_mesh
+
 GAUSSIAN_NOISE = (0.04, 0.06, 0.08, 0.09, 0.10)  # Standard deviation.
 SHOT_NOISE = (500.0, 250.0, 100.0, 75.0, 50.0)  # Photons of a white pixel.
 IMPULSE_NOISE = (0.01, 0.02, 0.03, 0.05, 0.07)  # Share of the values.
@@ -57,6 +59,7 @@ def gaussian_noise(
     return jnp.clip(images + _at(GAUSSIAN_NOISE, severity) * noise, 0, 1)
 
 
+@on_any_mesh
 def shot_noise(
     key: PRNGKeyArray, images: Float[ArrayLike, "*batch h w c"], *, severity: int = 1
 ) -> Float[Array, "*batch h w c"]:
@@ -154,6 +157,7 @@ def speckle_noise(
     return jnp.clip(images + _at(SPECKLE_NOISE, severity) * images * noise, 0, 1)
 
 
+@on_any_mesh
 def gaussian_blur(
     images: Float[ArrayLike, "*batch h w c"], *, severity: int = 1
 ) -> Float[Array, "*batch h w c"]:

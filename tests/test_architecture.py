@@ -23,7 +23,7 @@ ARROWS = {
     "training": {"training", "data", "ops"},
     "figures": {"figures"},
     "tables": set(),
-    "corruptions": set(),
+    "corruptions": {"ops"},
     "tasks": {
         "tasks",
         "attacks",

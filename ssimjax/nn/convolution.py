@@ -12,11 +12,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.ops.convolution import correlate
+from ssimjax.ops.meshes import on_any_mesh
 
 # Initial filters before a ReLU.
 HE_NORMAL = jax.nn.initializers.he_normal()
 
 
+@on_any_mesh
 def convolve(
     x: Float[Array, "b h w c_in"],
     kernel: Float[Array, "kh kw c_in c_out"],
@@ -63,6 +65,7 @@ def convolve(
     )
 
 
+@on_any_mesh
 def convolve_to_few(
     x: Float[Array, "b h w c_in"],
     kernel: Float[Array, "kh kw c_in c_out"],

@@ -13,7 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ssimjax.ops.meshes import on_any_mesh
 
+
+@on_any_mesh
 def max_pool(
     x: Float[Array, "b h w c"], *, size: int = 3, stride: int = 2
 ) -> Float[Array, "b out_h out_w c"]:
@@ -36,6 +39,7 @@ def max_pool(
     return _reduce(x, size, stride, jnp.maximum, -jnp.inf)
 
 
+@on_any_mesh
 def avg_pool(
     x: Float[Array, "b h w c"], *, size: int = 3, stride: int = 2
 ) -> Float[Array, "b out_h out_w c"]:

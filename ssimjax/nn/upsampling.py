@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ssimjax.nn.convolution import convolve
+from ssimjax.ops.meshes import on_any_mesh
 
 Upsampling = Literal["nearest", "transposed"]
 
@@ -80,10 +81,15 @@ class UpsampleConv(nnx.Module):
         filters = filters.reshape(taps, taps, c_in, 4 * c_out)
         pad = (taps // 2, taps // 2)
         out = convolve(x, filters, (1, 1), (pad, pad))
-        b, h, w, _ = out.shape
-        out = out.reshape(b, h, w, 2, 2, c_out).swapaxes(2, 3)
-        bias = jnp.reshape(self.bias[...], (1, 1, 1, -1))
-        return out.reshape(b, 2 * h, 2 * w, c_out) + bias
+        return _side_by_side(out) + jnp.reshape(self.bias[...], (1, 1, 1, -1))
+
+
+@on_any_mesh
+def _side_by_side(blocks: Float[Array, "b h w c4"]) -> Float[Array, "b h2 w2 c"]:
+    """The pixels of every 2×2 block, whose channels lie behind one another."""
+    b, h, w, channels = blocks.shape
+    pixels = blocks.reshape(b, h, w, 2, 2, channels // 4).swapaxes(2, 3)
+    return pixels.reshape(b, 2 * h, 2 * w, channels // 4)
 
 
 def _phases(size: int, upsampling: Upsampling) -> np.ndarray:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ssimjax.ops.images import prepare
+from ssimjax.ops.meshes import on_any_mesh
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -42,7 +43,7 @@ def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
         if parameter.kind is not parameter.KEYWORD_ONLY
     ]
     constants = [name for name in signature.parameters if name not in arrays]
-    program = jax.jit(function, static_argnames=constants)
+    program = jax.jit(on_any_mesh(function), static_argnames=constants)
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:

@@ -29,6 +29,7 @@ from ssimjax.ops.convolution_products import (
     unfolds,
 )
 from ssimjax.ops.loops import on_all_cores
+from ssimjax.ops.meshes import on_any_mesh
 from ssimjax.ops.primitives import evaluate_compiled, varying_alike
 
 _ORDER = ("NHWC", "HWIO", "NHWC")
@@ -45,6 +46,7 @@ _ON_ONE_CORE = jax.__version_info__ < (0, 11)
 _EIGEN_CHANNELS, _EIGEN_FILTERS = 8, 16
 
 
+@on_any_mesh
 def correlate(
     x: Float[Array, "b h w c_in"],
     kernel: Float[Array, "kh kw c_in c_out"],

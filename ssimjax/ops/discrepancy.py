@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from ssimjax.ops.meshes import on_any_mesh
 from ssimjax.ops.powers import safe_sqrt
 
 Estimator = Literal["biased", "unbiased", "root"]
@@ -93,6 +94,7 @@ def mmd(
     return gram_mmd(grams(x, y, kernel), estimator=estimator)
 
 
+@on_any_mesh
 def gram_mmd(matrices: Grams, *, estimator: Estimator = "biased") -> Float[Array, ""]:
     """Maximum mean discrepancy from kernel matrices; see `mmd`.
 
@@ -189,6 +191,7 @@ def cmmd(
     )
 
 
+@on_any_mesh
 def gram_cmmd(outcomes: Grams, conditions: Grams, *, ridge: float = 0.1) -> Array:
     """Squared conditional maximum mean discrepancy from kernel matrices; see `cmmd`.
 

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ssimjax.ops.channel_patches import mean_over_single_channels
+from ssimjax.ops.meshes import on_any_mesh
 from ssimjax.ops.partial_derivatives import over_patches
 from ssimjax.ops.patches import Padding, patch_moments
 from ssimjax.ops.similarity import StructureForm, similarity
@@ -17,6 +18,7 @@ from ssimjax.ops.similarity import StructureForm, similarity
 Patches = Literal["across_channels", "per_channel"]
 
 
+@on_any_mesh
 def ssim_conv(
     x: Float[ArrayLike, "b h w c_in"],
     filters: Float[ArrayLike, "kh kw c_in c_out"],

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ssimjax.ops.images import Pair, prepare
+from ssimjax.ops.meshes import on_any_mesh
 from ssimjax.ops.windows import Padding, Window, local_mean, pad_to_same
 
 
@@ -43,6 +44,7 @@ class Moments(NamedTuple):
     var_total: Float[Array, "..."] | None = None
 
 
+@on_any_mesh
 def image_moments(
     x: Float[ArrayLike, "..."],
     y: Float[ArrayLike, "..."],

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from ssimjax.ops.convolution import correlate
 from ssimjax.ops.filtering import apart
+from ssimjax.ops.meshes import on_any_mesh
 from ssimjax.ops.moments import Moments, at_least_float32
 from ssimjax.ops.unfolding import shifts
 
@@ -21,6 +22,7 @@ Padding = str | Sequence[tuple[int, int]]
 _LARGEST_CONSTANT = 2**20
 
 
+@on_any_mesh
 def patch_moments(
     x: Float[ArrayLike, "b h w c_in"],
     filters: Float[ArrayLike, "kh kw c_in c_out"],

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ssimjax.ops.kernels import centred
+from ssimjax.ops.meshes import on_any_mesh
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -84,6 +85,7 @@ def permutation_test(
 
 
 @functools.partial(jax.jit, static_argnames=("n", "permutations"))
+@on_any_mesh
 def _tested(
     key: PRNGKeyArray, gram: Float[Array, "s s"], *, n: int, permutations: int
 ) -> TwoSampleTest:

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ssimjax.ops.filtering import weighted_sums
+from ssimjax.ops.meshes import on_any_mesh
 
 Padding = Literal["valid", "zero", "reflect", "symmetric", "edge"]
 _PADDING_MODES = {
@@ -279,6 +280,7 @@ def pad_with_edge(
     return image
 
 
+@on_any_mesh
 def local_mean(
     image: Float[ArrayLike, "..."], window: Window, *, spatial_axes: int = 2
 ) -> Float[Array, "..."]:
