@@ -22,7 +22,12 @@ from ssimjax.ops.moments import (
 )
 from ssimjax.ops.pooling import channel_means, cropped, mean_over_channels
 from ssimjax.ops.strips import strip_means, tiling
-from ssimjax.ops.windows import Padding, Window
+from ssimjax.ops.windows import (
+    Padding,
+    Window,
+    local_mean,
+    local_mean_for_one_use,
+)
 
 # A map as pointwise arithmetic on moments and the stabilisers c1 and c2.
 Formula = Callable[[Moments, float, float], Array]
@@ -196,7 +201,12 @@ def _without_maps(
         return None
 
     def map_of(
-        level: Comparison, x: Array, y: Array, centre_x: Array, centre_y: Array
+        level: Comparison,
+        x: Array,
+        y: Array,
+        centre_x: Array,
+        centre_y: Array,
+        local_mean: Callable[..., Array] = local_mean,
     ) -> Array:
         part = images._replace(x=x, y=y, centre_x=centre_x, centre_y=centre_y)
         moments = bordered_moments(
@@ -204,6 +214,7 @@ def _without_maps(
             level.window,
             sample_covariance=level.sample_covariance,
             spatial_axes=spatial_axes,
+            local_mean=local_mean,
         )
         return formula(moments, level.c1, level.c2)
 
@@ -229,8 +240,12 @@ def _without_maps(
     tiles = tiling(*pair, halo=max(halos), spatial_axes=spatial_axes)
     if tiles is None:
         return None
+    of_values = [
+        functools.partial(f, local_mean=local_mean_for_one_use) for f in image_maps
+    ]
     return strip_means(
         image_maps,
+        of_values,
         pair,
         centres,
         halos=halos,

@@ -27,7 +27,7 @@ _MOST_SHIFTS = 64
 
 
 def weighted_sums(
-    values: Float[Array, "*batch n k"], taps: tuple[float, ...]
+    values: Float[Array, "*batch n k"], taps: tuple[float, ...], *, fused: bool = False
 ) -> Float[Array, "*batch out k"]:
     """Correlates the last axis but one with the taps, whole windows alone.
 
@@ -36,6 +36,8 @@ def weighted_sums(
     Args:
       values: of whatever lies along the axis, and of the rest.
       taps: weights, at most n.
+      fused: whether a CPU may take the sums where they are used, and takes them again
+        wherever else they are.
 
     Returns:
       n - len(taps) + 1 sums along the axis.
@@ -44,7 +46,7 @@ def weighted_sums(
       >>> weighted_sums(jnp.arange(4.0)[:, None], (1.0, 1.0))[:, 0].tolist()
       [1.0, 3.0, 5.0]
     """
-    return _weighted_sums.bind(values, taps=taps, margin=0)
+    return _weighted_sums.bind(values, taps=taps, margin=0, fused=fused)
 
 
 def convolved(
@@ -168,9 +170,11 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
         return jax.jit(inside)(*arguments)
 
 
-def _on_cpu(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
+def _on_cpu(
+    values: Array, *, taps: tuple[float, ...], margin: int, fused: bool
+) -> Array:
     if len(taps) > _MOST_SHIFTS:
-        return _elsewhere(values, taps=taps, margin=margin)
+        return _banded(values, taps=taps, margin=margin)
     *batch, n, k = values.shape
     # The reshapes stay outside, since a call with an axis of 1 at its end copies.
     sums = values.reshape(*batch, n * k)
@@ -179,13 +183,17 @@ def _on_cpu(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
         # that it knows, asks of every number where it comes from, and takes four times
         # as long.
         sums = apart(_between, jnp.zeros((*batch, margin * k), sums.dtype), sums)
-    sums = apart(functools.partial(_shifted_by, taps=taps, step=k), sums)
+    take_sums = functools.partial(_shifted_by, taps=taps, step=k)
+    sums = take_sums(sums) if fused else apart(take_sums, sums)
     return sums.reshape(*batch, n + 2 * margin - len(taps) + 1, k)
 
 
-def _on_gpu(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
+def _on_gpu(
+    values: Array, *, taps: tuple[float, ...], margin: int, fused: bool
+) -> Array:
+    del fused
     if len(taps) > _MOST_SHIFTS:
-        return _elsewhere(values, taps=taps, margin=margin)
+        return _banded(values, taps=taps, margin=margin)
     *batch, n, k = values.shape
     margins = [(0, 0, 0)] * len(batch) + [(margin * k, margin * k, 0)]
     sums = values.reshape(*batch, n * k)
@@ -195,16 +203,23 @@ def _on_gpu(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
     return sums.reshape(*batch, n + 2 * margin - len(taps) + 1, k)
 
 
-def _elsewhere(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
+def _elsewhere(
+    values: Array, *, taps: tuple[float, ...], margin: int, fused: bool
+) -> Array:
+    del fused
+    return _banded(values, taps=taps, margin=margin)
+
+
+def _banded(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
     margins = [(0, 0, 0)] * (values.ndim - 2) + [(margin, margin, 0), (0, 0, 0)]
     return banded(jax.lax.pad(values, jnp.zeros((), values.dtype), margins), taps)
 
 
 def _transpose(
-    cotangent: Array, _values, *, taps: tuple[float, ...], margin: int
+    cotangent: Array, _values, *, taps: tuple[float, ...], margin: int, fused: bool
 ) -> list[Array]:
-    reach = len(taps) - 1
-    return [_weighted_sums.bind(cotangent, taps=taps[::-1], margin=reach - margin)]
+    margin = len(taps) - 1 - margin
+    return [_weighted_sums.bind(cotangent, taps=taps[::-1], margin=margin, fused=fused)]
 
 
 def _batched(args, dimensions, **options: Any):
@@ -212,13 +227,14 @@ def _batched(args, dimensions, **options: Any):
     return _weighted_sums.bind(jnp.moveaxis(values, axis, 0), **options), 0
 
 
-def _shape(values, *, taps: tuple[float, ...], margin: int):
+def _shape(values, *, taps: tuple[float, ...], margin: int, fused: bool):
+    del fused
     *batch, n, k = values.shape
     return values.update(shape=(*batch, n + 2 * margin - len(taps) + 1, k))
 
 
 _weighted_sums = Primitive("weighted_sums")
-evaluate_compiled(_weighted_sums, "taps", "margin")
+evaluate_compiled(_weighted_sums, "taps", "margin", "fused")
 _weighted_sums.def_abstract_eval(_shape)
 ad.deflinear2(_weighted_sums, _transpose)
 batching.primitive_batchers[_weighted_sums] = _batched

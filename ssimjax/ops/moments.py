@@ -152,7 +152,12 @@ def bordered(
 
 
 def bordered_moments(
-    images: Bordered, window: Window, *, sample_covariance: bool, spatial_axes: int
+    images: Bordered,
+    window: Window,
+    *,
+    sample_covariance: bool,
+    spatial_axes: int,
+    local_mean: Callable[..., Array] = local_mean,
 ) -> Moments:
     """Moments of two images under whole windows; see `image_moments`.
 
@@ -161,6 +166,7 @@ def bordered_moments(
       window: weights of the local means.
       sample_covariance: see `image_moments`.
       spatial_axes: number of spatial axes, 1 to 3.
+      local_mean: `windows.local_mean`, or another form of it.
 
     Returns:
       Moments, as `image_moments`.

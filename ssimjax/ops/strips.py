@@ -127,6 +127,7 @@ def _is_known(sizes: Sequence[Any]) -> bool:
 
 def strip_means(
     maps: Sequence[ImageMap],
+    values: Sequence[ImageMap],
     images: _Images,
     constants: Sequence[Float[Array, "..."]],
     *,
@@ -142,6 +143,7 @@ def strip_means(
     Args:
       maps: functions of a pair of images and the constants, `[*batch, *map, channels]`
         with `halos` rows less than the images. No image or channel may see another.
+      values: the same maps in a form that is faster without gradients.
       images: x and y, `[*batch, *spatial, channels]`.
       constants: further arguments of the maps, which have no derivative.
       halos: rows that a window of each map has beyond its first.
@@ -154,8 +156,10 @@ def strip_means(
 
     Example:
       >>> x = jnp.arange(6.0).reshape(6, 1, 1)
+      >>> maps = [lambda x, y: x[1:] * y[:-1]]
       >>> strip_means(
-      ...     [lambda x, y: x[1:] * y[:-1]],
+      ...     maps,
+      ...     maps,
       ...     (x, x),
       ...     (),
       ...     halos=[1],
@@ -250,7 +254,8 @@ def strip_means(
                 )
 
             found, pulled = [], ()
-            for of_images, scale, owned in zip(maps, scales, strip.owned):
+            chosen = maps if wanted else values
+            for of_images, scale, owned in zip(chosen, scales, strip.owned):
                 add = functools.partial(add_level, wanted, of_images, scale)
                 if len(maps) > 1:
                     # One level after the other: side by side, they leave the cache.

@@ -305,10 +305,43 @@ def local_mean(
       >>> local_mean(jnp.ones((9, 8, 1)), uniform_window(3)).shape
       (7, 6, 1)
     """
+    return _local_mean(image, window, spatial_axes, fused=False)
+
+
+def local_mean_for_one_use(
+    image: Float[Array, "..."], window: Window, *, spatial_axes: int = 2
+) -> Float[Array, "..."]:
+    """`local_mean` for what uses it once, as a map without a gradient does.
+
+    On a CPU the sums along the last axis are taken in the loop that uses them, which
+    saves a tenth. A gradient uses them several times, and takes half as long again.
+
+    Args:
+      image: as in `local_mean`.
+      window: as in `local_mean`.
+      spatial_axes: as in `local_mean`.
+
+    Returns:
+      As `local_mean`.
+
+    Raises:
+      TypeError: as `local_mean`.
+      ValueError: as `local_mean`.
+
+    Example:
+      >>> local_mean_for_one_use(jnp.ones((9, 8, 1)), uniform_window(3)).shape
+      (7, 6, 1)
+    """
+    return _local_mean(image, window, spatial_axes, fused=True)
+
+
+def _local_mean(
+    image: Float[ArrayLike, "..."], window: Window, spatial_axes: int, *, fused: bool
+) -> Float[Array, "..."]:
     image = jnp.asarray(image)
     if not jnp.issubdtype(image.dtype, jnp.floating):
         raise TypeError(f"image must be floats, got {image.dtype}")
-    first = image.ndim - 1 - spatial_axes
+    first, last = image.ndim - 1 - spatial_axes, image.ndim - 2
     sides, sizes = image.shape[first:-1], window.sizes(spatial_axes)
     if any(side < size for side, size in zip(sides, sizes)):
         raise ValueError(
@@ -319,6 +352,6 @@ def local_mean(
         shape = image.shape
         if len(taps) > 1:
             rows = image.reshape(*shape[: axis + 1], math.prod(shape[axis + 1 :]))
-            rows = weighted_sums(rows, taps)
+            rows = weighted_sums(rows, taps, fused=fused and axis == last)
             image = rows.reshape(*shape[:axis], rows.shape[-2], *shape[axis + 1 :])
     return image

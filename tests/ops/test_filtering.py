@@ -1,3 +1,4 @@
+import functools
 import re
 
 import jax
@@ -9,10 +10,11 @@ from ssimjax.ops import filtering
 
 
 def on_gpu(values, taps):
-    return filtering._on_gpu(values, taps=taps, margin=0)
+    return filtering._on_gpu(values, taps=taps, margin=0, fused=False)
 
 
-FORMS = [filtering.banded, filtering.weighted_sums, on_gpu]
+fused = functools.partial(filtering.weighted_sums, fused=True)
+FORMS = [filtering.banded, filtering.weighted_sums, fused, on_gpu]
 SYMMETRIC = (0.1, 0.2, 0.4, 0.2, 0.1)
 SLANTED = (0.5, -1.0, 2.0, 0.25)
 LONG = tuple(np.random.default_rng(1).random(70).tolist())
@@ -35,14 +37,16 @@ def test_the_form_of_a_gpu_has_margins_of_zeros(taps, float64):
     values = np.random.default_rng(0).random((2, 75, 3))
     padded = np.pad(values, [(0, 0), (2, 2), (0, 0)])
     np.testing.assert_allclose(
-        filtering._on_gpu(jnp.asarray(values), taps=taps, margin=2),
+        filtering._on_gpu(jnp.asarray(values), taps=taps, margin=2, fused=False),
         filtering.convolved(jnp.asarray(padded), taps),
         rtol=1e-12,
     )
 
 
+@pytest.mark.parametrize("name", ["weighted_sums", "fused"])
 @pytest.mark.parametrize("taps", [SYMMETRIC, SLANTED, LONG])
-def test_derivatives_are_those_of_the_convolution(taps, float64):
+def test_derivatives_are_those_of_the_convolution(taps, name, float64):
+    weighted_sums = {"weighted_sums": filtering.weighted_sums, "fused": fused}[name]
     rng = np.random.default_rng(0)
     values, tangent = jnp.asarray(rng.random((2, 2, 75, 3)))
 
@@ -61,7 +65,7 @@ def test_derivatives_are_those_of_the_convolution(taps, float64):
         )
 
     for value, target in zip(
-        jax.tree.leaves(of(filtering.weighted_sums)),
+        jax.tree.leaves(of(weighted_sums)),
         jax.tree.leaves(of(filtering.convolved)),
     ):
         np.testing.assert_allclose(value, target, rtol=1e-10, atol=1e-12)
@@ -96,3 +100,15 @@ def test_neighbouring_axes_stay_loops_of_their_own():
     sliced = re.findall(r" slice\(%(\w+)", text)
     assert len(sliced) == 2 * len(SYMMETRIC)
     assert all(name.startswith("param") for name in sliced), text
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of programs of a CPU")
+@pytest.mark.parametrize("form", [filtering.weighted_sums, fused])
+def test_fused_sums_are_part_of_what_uses_them(form):
+    def product(image):
+        return form(image, SYMMETRIC) * form(image + 1, (*SLANTED, 0.0))
+
+    text = jax.jit(product).lower(jnp.ones((32, 3))).compile().as_text()
+    entry = text[text.index("ENTRY") :]
+    loops = len(re.findall(r"kind=kLoop| call\(", entry))
+    assert (loops == 1) is (form is fused), text
