@@ -177,6 +177,16 @@ def test_images_are_visited_where_they_lie(metric, monkeypatch):
     assert memory.temp_size_in_bytes < 0.6 * x.nbytes
 
 
+def test_values_alone_take_sums_where_they_are_used():
+    """A gradient uses them several times, and would take them each time."""
+
+    def value(x):
+        return ssim(x, Y, data_range=1.0).sum()
+
+    assert "fused=True" in str(jax.make_jaxpr(value)(X))
+    assert "fused=True" not in str(jax.make_jaxpr(jax.grad(value))(X))
+
+
 @pytest.mark.parametrize("strip_bytes", [1, 2**20])
 def test_equal_images_have_a_mean_of_exactly_one(strip_bytes, monkeypatch):
     monkeypatch.setattr(strips, "_STRIP_BYTES", strip_bytes)
