@@ -7,6 +7,11 @@ from jaxtyping import Array, Float
 
 from ssimjax.losses.registry import loss
 from ssimjax.ops.compiled import compiled
+from ssimjax.ops.dissimilarity import (
+    contrast_structure_dissimilarity,
+    dissimilarity,
+    luminance_dissimilarity,
+)
 from ssimjax.ops.images import Images, Mask, prepare
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.multiscale import (
@@ -21,11 +26,6 @@ from ssimjax.ops.multiscale import (
 from ssimjax.ops.pooling import mean_over_channels, mean_over_windows
 from ssimjax.ops.powers import power_dissimilarity
 from ssimjax.ops.scales import OddSizes, compare_scales
-from ssimjax.ops.similarity import (
-    contrast_structure_dissimilarity,
-    dissimilarity,
-    luminance_dissimilarity,
-)
 from ssimjax.ops.windows import GAUSSIAN_11, Padding, Window
 
 

@@ -9,11 +9,11 @@ from ssimjax.losses.registry import loss
 from ssimjax.ops import distance as distances
 from ssimjax.ops.comparison import compare, mean_of_levels
 from ssimjax.ops.compiled import compiled
+from ssimjax.ops.dissimilarity import dissimilarities, dissimilarity
 from ssimjax.ops.images import Images, Mask
 from ssimjax.ops.level_weighted import LW_SSIM_WINDOWS, compare_levels
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.powers import safe_sqrt
-from ssimjax.ops.similarity import dissimilarities, dissimilarity
 from ssimjax.ops.windows import GAUSSIAN_11, UNIFORM_7, Padding, Window
 
 _PLAIN = (1.0, 1.0, 1.0)

@@ -10,6 +10,11 @@ from ssimjax.ops.discrepancy import gram_cmmd as gram_cmmd
 from ssimjax.ops.discrepancy import gram_mmd as gram_mmd
 from ssimjax.ops.discrepancy import grams as grams
 from ssimjax.ops.discrepancy import mmd as mmd
+from ssimjax.ops.dissimilarity import (
+    contrast_structure_dissimilarity as contrast_structure_dissimilarity,
+)
+from ssimjax.ops.dissimilarity import dissimilarity as dissimilarity
+from ssimjax.ops.dissimilarity import luminance_dissimilarity as luminance_dissimilarity
 from ssimjax.ops.distance import ssim_distance as ssim_distance
 from ssimjax.ops.distance import ssim_distance_map as ssim_distance_map
 from ssimjax.ops.euclidean import energy_kernel as energy_kernel
@@ -42,12 +47,7 @@ from ssimjax.ops.similarity import additive_similarity as additive_similarity
 from ssimjax.ops.similarity import centred_squared_distance as centred_squared_distance
 from ssimjax.ops.similarity import contrast as contrast
 from ssimjax.ops.similarity import contrast_structure as contrast_structure
-from ssimjax.ops.similarity import (
-    contrast_structure_dissimilarity as contrast_structure_dissimilarity,
-)
-from ssimjax.ops.similarity import dissimilarity as dissimilarity
 from ssimjax.ops.similarity import luminance as luminance
-from ssimjax.ops.similarity import luminance_dissimilarity as luminance_dissimilarity
 from ssimjax.ops.similarity import similarity as similarity
 from ssimjax.ops.similarity import squared_distance as squared_distance
 from ssimjax.ops.similarity import structure as structure

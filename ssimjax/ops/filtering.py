@@ -174,7 +174,7 @@ def _on_cpu(
     values: Array, *, taps: tuple[float, ...], margin: int, fused: bool
 ) -> Array:
     if len(taps) > _MOST_SHIFTS:
-        return _banded(values, taps=taps, margin=margin)
+        return _by_products(values, taps=taps, margin=margin, fused=fused)
     *batch, n, k = values.shape
     # The reshapes stay outside, since a call with an axis of 1 at its end copies.
     sums = values.reshape(*batch, n * k)
@@ -191,9 +191,8 @@ def _on_cpu(
 def _on_gpu(
     values: Array, *, taps: tuple[float, ...], margin: int, fused: bool
 ) -> Array:
-    del fused
     if len(taps) > _MOST_SHIFTS:
-        return _banded(values, taps=taps, margin=margin)
+        return _by_products(values, taps=taps, margin=margin, fused=fused)
     *batch, n, k = values.shape
     margins = [(0, 0, 0)] * len(batch) + [(margin * k, margin * k, 0)]
     sums = values.reshape(*batch, n * k)
@@ -203,14 +202,10 @@ def _on_gpu(
     return sums.reshape(*batch, n + 2 * margin - len(taps) + 1, k)
 
 
-def _elsewhere(
+def _by_products(
     values: Array, *, taps: tuple[float, ...], margin: int, fused: bool
 ) -> Array:
     del fused
-    return _banded(values, taps=taps, margin=margin)
-
-
-def _banded(values: Array, *, taps: tuple[float, ...], margin: int) -> Array:
     margins = [(0, 0, 0)] * (values.ndim - 2) + [(margin, margin, 0), (0, 0, 0)]
     return banded(jax.lax.pad(values, jnp.zeros((), values.dtype), margins), taps)
 
@@ -242,7 +237,7 @@ for _lowering, _platform in (
     (_on_cpu, "cpu"),
     (_on_gpu, "cuda"),
     (_on_gpu, "rocm"),
-    (_elsewhere, None),
+    (_by_products, None),
 ):
     mlir.register_lowering(
         _weighted_sums,

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssimjax.ops.compiled import compiled
+from ssimjax.ops.dissimilarity import contrast_structure_dissimilarity, dissimilarity
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.moments import image_moments
 from ssimjax.ops.multiscale import MS_SSIM_WEIGHTS
-from ssimjax.ops.similarity import contrast_structure_dissimilarity, dissimilarity
 from ssimjax.ops.windows import GAUSSIAN_11, Window, local_mean, uniform_window
 
 # The stabilisers and the noise variance of the paper are stated for this data range.

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import skimage.data
 
+from ssimjax.ops.dissimilarity import contrast_structure_dissimilarity
 from ssimjax.ops.euclidean import energy_kernel, imq_kernel, rbf_kernel
 from ssimjax.ops.kernels import centred, ssim_distance_matrix, ssim_kernel
 from ssimjax.ops.moments import image_moments
 from ssimjax.ops.pairwise import chunk_and_batch
-from ssimjax.ops.similarity import contrast_structure_dissimilarity
 from ssimjax.ops.ssim import ssim, ssim_components
 from ssimjax.ops.windows import GAUSSIAN_11, Window, gaussian_window, uniform_window
 
