@@ -34,7 +34,7 @@ def data() -> ml_collections.ConfigDict:
     data.cache_dir = config_dict.placeholder(str)
     data.train_split = "train"  # tfds: any TFDS split; else: a subfolder.
     data.test_split = "test"
-    # tfds: the feature that is an image's class; None where it has none.
+    # tfds: the feature that is an image's class; None, or empty, where it has none.
     data.label = config_dict.placeholder(str)
     data.label = "label"
     # tfds, folder: images are cut to their central square and resized to this side.

@@ -5,7 +5,8 @@
 
 The class of an image is what the config's `data.label` names; targets are numbers that
 the TFDS data set holds for each image. Autoencoders have seen all images, but no label.
-Writes `probe.json` and `probe.md`.
+Where training patches overlap, machines are tested on the test images. Writes
+`probe.json` and `probe.md`.
 """
 
 import json
@@ -53,11 +54,15 @@ def main() -> None:
                 data.name, data.train_split, data_dir=data.data_dir, label=data.label
             )
             targets = {name: source.numbers(name) for name in _TARGETS.value}
-        train = run.dataset.train
+        train, test = run.dataset.train, run.dataset.test
+        tested = None
+        if data.source == "photographs":  # Whose training patches overlap.
+            tested = codes(run, test.images), test.labels
         row = probe(
             codes(run, train.images),
             train.labels,
             targets=targets,
+            tested=tested,
             splits=_SPLITS.value,
             seed=_SEED.value,
         )

@@ -44,12 +44,11 @@ def main(*images: str) -> None:
             "name one image file, or folders of images by --evaluate, got "
             f"{len(images)} files and {len(_EVALUATE.value)} folders"
         )
+    names = command_line.folder_names(_WORKDIR.value)
     runs = {
-        epath.Path(f).name: load_upscaler(f, checkpoint=_CHECKPOINT())
-        for f in _WORKDIR.value
+        name: load_upscaler(folder, checkpoint=_CHECKPOINT())
+        for name, folder in zip(names, _WORKDIR.value)
     }
-    if len(runs) < len(_WORKDIR.value):
-        raise ValueError(f"folders of networks must differ in name, got {list(runs)}")
     if images:
         _enlarge(images[0], runs)
     else:

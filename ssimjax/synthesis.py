@@ -18,6 +18,8 @@ Metric = Callable[[Array, Array], Array]
 _IMAGE = (-3, -2, -1)  # The axes of one image.
 _CORRECTIONS = 4  # Newton steps back to the held metric.
 _TOLERANCE = 1e-3  # Of it, relative to what the noise changed.
+_HELD = 1e-5  # Of the held MSE.
+_NEWTON_STEPS = 50  # To it at most; two or three do in images that are not binary.
 _GROWTH, _SHRINKAGE = 1.2, 0.5  # Of the rate after a step that was kept, or not.
 
 
@@ -188,7 +190,8 @@ def _compete(
         # Also False where Newton's method has left for NaN.
         better = jnp.concatenate(
             [
-                sign * (new_metrics - metrics)[:2] > 0,
+                (sign * (new_metrics - metrics)[:2] > 0)
+                & (jnp.abs(new_errors[:2] - held_error) <= _HELD * held_error),
                 (sign * (new_errors - errors)[2:] > 0)
                 & (jnp.abs(new_metrics[2:] - held_metric) <= slack),
             ]
@@ -244,12 +247,20 @@ def _at_mse(x: Array, d: Array, mse: Array, bounds: tuple) -> Array:
     low, high = bounds
     room = jnp.where(d > 0, high - x, x - low)
 
-    def newton(_, squared):
+    def newton(squared):
         free = jnp.sqrt(squared) * jnp.abs(d) < room
         clipped = jnp.where(free, 0.0, room**2).mean(_IMAGE, keepdims=True)
         slope = jnp.where(free, d**2, 0.0).mean(_IMAGE, keepdims=True)
         return jnp.where(slope > 0, _divide(mse - clipped, slope), squared)
 
+    def goes_on(carry):
+        count, before, squared = carry
+        return (count < _NEWTON_STEPS) & (squared > before * (1 + _HELD / 10)).any()
+
+    def step(carry):
+        count, _, squared = carry
+        return count + 1, squared, newton(squared)
+
     begin = _divide(mse * jnp.ones_like(_dot(d, d)), _dot(d, d))
-    squared = jax.lax.fori_loop(0, 8, newton, begin)
+    _, _, squared = jax.lax.while_loop(goes_on, step, (0, 0 * begin, begin))
     return jnp.clip(x + jnp.sqrt(squared) * d, low, high)

@@ -136,3 +136,14 @@ def test_the_range_may_be_a_number_of_jax():
     for number in (np.float32(1), jnp.float32(1)):
         images = compete(CAMERA, data_range=number, steps=2)
         np.testing.assert_array_equal(images.lowest_mse, target.lowest_mse)
+
+
+@pytest.mark.parametrize("mse", [0.25, 0.3])
+def test_the_mse_is_held_where_most_pixels_have_no_room(mse):
+    binary = jnp.round(jax.random.uniform(jax.random.key(7), (32, 32, 1)))
+    for seed in range(3):
+        images = maximally_differentiating(
+            jax.random.key(seed), binary, data_range=1.0, mse=mse, steps=30
+        )
+        np.testing.assert_allclose(images.mse_trace[0], mse, rtol=1e-5)
+        np.testing.assert_allclose(images.mse_trace[:, :2], mse, rtol=2e-5)

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from ssimjax.attacks.balls import NORMS, Ball, Epsilon, Norm, check_ball
+from ssimjax.attacks.balls import NORMS, Epsilon, Norm, ball_around
 from ssimjax.attacks.inputs import as_floats
 from ssimjax.attacks.objectives import (
     LOSSES,
@@ -127,7 +127,9 @@ def apgd(
       Croce and Hein 2020, Reliable evaluation of adversarial robustness with an
       ensemble of diverse parameter-free attacks, Algorithm 1, Section 3 and 4.
     """
-    check_ball(epsilon, norm, clip_range, NORMS)
+    ball = ball_around(
+        images, epsilon=epsilon, norm=norm, clip_range=clip_range, allowed=NORMS
+    )
     check_positive(steps=steps, restarts=restarts, targets=targets, top_k=top_k)
     if loss not in get_args(APGDLoss):
         raise ValueError(f"loss must be one of {get_args(APGDLoss)}, got {loss!r}")
@@ -135,7 +137,6 @@ def apgd(
     if targeted:
         classes = jax.eval_shape(logits_fn, as_floats(images)[:1]).shape[-1]
         targets = min(targets, classes - 1)
-    ball = Ball(epsilon, norm, clip_range)
     checked, intervals = _checkpoints(steps)
 
     def start(images: Array) -> _Run:

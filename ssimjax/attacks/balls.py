@@ -7,7 +7,10 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, PRNGKeyArray
+
+from ssimjax.attacks.inputs import check_pixels, float_type
 
 Norm = Literal["linf", "l2"]
 Epsilon = float | Float[Array, ""]
@@ -94,19 +97,29 @@ def lengths(change: Float[Array, "b h w c"]) -> Float[Array, "b 1 1 1"]:
     return peak * jnp.sqrt(((change / peak) ** 2).sum((1, 2, 3), keepdims=True))
 
 
-def check_ball(
-    epsilon: Epsilon, norm: str, clip_range: Sequence[float], allowed: Sequence[str]
-) -> None:
-    """Raises unless the arguments describe a ball.
+def ball_around(
+    images: ArrayLike,
+    *,
+    epsilon: Epsilon,
+    norm: Norm,
+    clip_range: tuple[float, float],
+    allowed: Sequence[str],
+) -> Ball:
+    """The ball in which an attack on these images stays.
 
     Args:
+      images: images, floats or integers.
       epsilon: radius; not checked if it is traced.
       norm: its name.
       clip_range: smallest and largest pixel.
       allowed: norms that the attack has.
 
+    Returns:
+      The ball, its radius of the type that the images have as floats.
+
     Raises:
-      ValueError: if one is out of its range.
+      ValueError: if an argument is out of its range, or pixels whose values are known
+        are outside of `clip_range`.
     """
     low, high = clip_range
     if not low < high:
@@ -120,6 +133,8 @@ def check_ball(
         raise ValueError(f"epsilon must be >= 0, got {epsilon}")
     if norm not in allowed:
         raise ValueError(f"norm must be one of {tuple(allowed)}, got {norm!r}")
+    check_pixels(images, clip_range)
+    return Ball(jnp.asarray(epsilon, float_type(images)), norm, clip_range)
 
 
 NORMS: tuple[str, ...] = get_args(Norm)

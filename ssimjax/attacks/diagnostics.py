@@ -47,7 +47,7 @@ def gradient_health(
       Shares in [0, 1], and the median length.
 
     Raises:
-      ValueError: if labels are not one class for each image.
+      ValueError: if there is no image, or labels are not one class for each.
 
     Example:
       >>> health = gradient_health(
@@ -62,6 +62,8 @@ def gradient_health(
     """
     given = labels
     images, labels = as_inputs(images, labels)
+    if not len(images):
+        raise ValueError("images must hold at least one, got none")
 
     def total(images: Array) -> Array:
         logits = logits_fn(images)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from ssimjax.attacks.balls import Epsilon, check_ball
+from ssimjax.attacks.balls import Epsilon, ball_around
 from ssimjax.attacks.inputs import as_inputs, check_labels
 from ssimjax.attacks.objectives import LogitsFn, cross_entropy
 
@@ -35,8 +35,8 @@ def fgsm(
       Adversarial images in `clip_range`, at most epsilon from the originals.
 
     Raises:
-      ValueError: if epsilon is a negative number, the range is empty, or labels are not
-        one class for each image.
+      ValueError: if epsilon is a negative number, the range is empty, pixels whose
+        values are known are outside of it, or labels are not one class for each image.
 
     Example:
       >>> logits_fn = lambda x: jnp.stack([x.sum((1, 2, 3)), -x.sum((1, 2, 3))], -1)
@@ -48,7 +48,9 @@ def fgsm(
       Goodfellow et al. 2015, Explaining and harnessing adversarial examples, Section 4.
       Abobakr et al. 2018, SSIMLayer, Eq. 20 and 21.
     """
-    check_ball(epsilon, "linf", clip_range, ("linf",))
+    ball = ball_around(
+        images, epsilon=epsilon, norm="linf", clip_range=clip_range, allowed=("linf",)
+    )
     given = labels
     images, labels = as_inputs(images, labels)
 
@@ -59,5 +61,5 @@ def fgsm(
         return cross_entropy(logits, labels).sum()
 
     gradient = jax.grad(loss)(images)
-    sign = jnp.where(jnp.isfinite(gradient), jnp.sign(gradient), 0)
-    return jnp.clip(images + epsilon * sign, *clip_range)
+    gradient = jnp.where(jnp.isfinite(gradient), gradient, 0)
+    return ball.project(images + ball.epsilon * ball.steepest(gradient), images)

@@ -7,6 +7,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+# Of pixels that were computed, relative to their range.
+_ROUNDING = 1e-5
+
 
 def as_inputs(
     images: ArrayLike, labels: Int[ArrayLike, "..."]
@@ -44,7 +47,40 @@ def as_floats(images: ArrayLike) -> Float[Array, "b h w c"]:
       >>> as_floats(jnp.full((1, 2, 2, 1), 255, jnp.uint8)).max().item()
       255.0
     """
-    return jnp.asarray(images, jnp.result_type(images, jnp.float32))
+    return jnp.asarray(images, float_type(images))
+
+
+def float_type(images: ArrayLike) -> np.dtype:
+    """float32, or float64 of images that are float64 themselves."""
+    return jnp.result_type(images, jnp.float32)
+
+
+def check_pixels(images: ArrayLike, clip_range: tuple[float, float]) -> None:
+    """Raises unless pixels are in their range, as far as their values are known.
+
+    Pixels of 0 to 255, or standardised ones, would else be clipped to [0, 1], which is
+    no small change. NaN is left for the network to find.
+
+    Args:
+      images: images; not checked if they are traced, or on other hosts.
+      clip_range: smallest and largest valid pixel, which rounding may pass.
+
+    Raises:
+      ValueError: if a pixel is outside.
+
+    Example:
+      >>> check_pixels(jnp.array([0.0, 1.0]), (0.0, 1.0))
+    """
+    low, high = clip_range
+    known = _known(images)
+    if known is None or not known.size:
+        return
+    slack = _ROUNDING * (high - low)
+    if known.min() < low - slack or known.max() > high + slack:
+        raise ValueError(
+            f"images must be within clip_range={clip_range}, got values from "
+            f"{known.min()} to {known.max()}; name the range that yours have"
+        )
 
 
 def check_labels(labels: Int[ArrayLike, " b"], classes: int) -> None:
@@ -63,13 +99,20 @@ def check_labels(labels: Int[ArrayLike, " b"], classes: int) -> None:
     Example:
       >>> check_labels(jnp.array([0, 9]), 10)
     """
-    if isinstance(labels, jax.core.Tracer):
+    known = _known(labels)
+    if known is None or not known.size:
         return
-    if isinstance(labels, jax.Array) and not labels.is_fully_addressable:
-        return
-    known = np.asarray(labels)
-    if known.size and not (known.min() >= 0 and known.max() < classes):
+    if not (known.min() >= 0 and known.max() < classes):
         raise ValueError(
             f"labels must be from 0 to {classes - 1}, got values from {known.min()} to "
             f"{known.max()}"
         )
+
+
+def _known(values: ArrayLike) -> np.ndarray | None:
+    """Values on the host; None if they are traced, or on other hosts."""
+    if isinstance(values, jax.core.Tracer):
+        return None
+    if isinstance(values, jax.Array) and not values.is_fully_addressable:
+        return None
+    return np.asarray(values)

@@ -4,7 +4,7 @@ import jax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ssimjax.attacks.balls import Ball, Epsilon, check_ball
+from ssimjax.attacks.balls import Epsilon, ball_around
 from ssimjax.attacks.inputs import as_floats
 
 
@@ -29,7 +29,8 @@ def random_noise(
       Noisy images in `clip_range`.
 
     Raises:
-      ValueError: if epsilon is a negative number or the range is empty.
+      ValueError: if epsilon is a negative number, the range is empty, or pixels whose
+        values are known are outside of it.
 
     Example:
       >>> import jax.numpy as jnp
@@ -38,8 +39,9 @@ def random_noise(
       >>> bool((abs(noisy - 0.5) == 0.25).all())
       True
     """
-    check_ball(epsilon, "linf", clip_range, ("linf",))
+    ball = ball_around(
+        images, epsilon=epsilon, norm="linf", clip_range=clip_range, allowed=("linf",)
+    )
     images = as_floats(images)
     signs = jax.random.rademacher(key, images.shape, images.dtype)
-    ball = Ball(epsilon, "linf", clip_range)
-    return ball.project(images + epsilon * signs, images)
+    return ball.project(images + ball.epsilon * signs, images)

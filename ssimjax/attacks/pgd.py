@@ -3,10 +3,12 @@
 from typing import get_args
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from ssimjax.attacks.balls import NORMS, Ball, Epsilon, Norm, check_ball
+from ssimjax.attacks.balls import NORMS, Ball, Epsilon, Norm, ball_around
+from ssimjax.attacks.inputs import float_type
 from ssimjax.attacks.objectives import LOSSES, LogitsFn, Loss, margin
 from ssimjax.attacks.slots import Method, Seen, Slots, attack, check_positive, choose
 
@@ -66,7 +68,6 @@ def pgd(
       ValueError: if an argument is out of its range.
 
     Example:
-      >>> import jax.numpy as jnp
       >>> two = lambda x: jnp.stack([x.mean((1, 2, 3)), 0 * x[:, 0, 0, 0] + 0.4], -1)
       >>> image = jnp.full((1, 2, 2, 1), 0.5)
       >>> found = pgd(
@@ -79,14 +80,16 @@ def pgd(
       Madry et al. 2018, Towards deep learning models resistant to adversarial attacks,
       Section 2.1.
     """
-    check_ball(epsilon, norm, clip_range, NORMS)
+    ball = ball_around(
+        images, epsilon=epsilon, norm=norm, clip_range=clip_range, allowed=NORMS
+    )
     check_positive(steps=steps, restarts=restarts, top_k=top_k)
     if loss not in get_args(Loss):
         raise ValueError(f"loss must be one of {get_args(Loss)}, got {loss!r}")
     if restarts > 1 and not random_start:
         raise ValueError(f"restarts must be 1 without random_start, got {restarts}")
-    ball = Ball(epsilon, norm, clip_range)
     size = 2.5 * epsilon / steps if step_size is None else step_size
+    size = jnp.asarray(size, float_type(images))
 
     def advance(
         keys: Key[Array, " s"], state: Slots, seen: Seen

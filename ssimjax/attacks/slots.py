@@ -206,29 +206,33 @@ def attack(
         body,
         (first, images, jnp.asarray(width)),
     )
-    return finite(results)
+    return sound(results, jnp.isnan(results).any((1, 2, 3)))
 
 
-def finite(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+def sound(
+    images: Float[Array, "b h w c"], broken: Bool[Array, " b"]
+) -> Float[Array, "b h w c"]:
     """The images, unless the network broke on one of them.
 
     Args:
-      images: results of an attack, NaN where a logit was not finite.
+      images: results of an attack.
+      broken: whether a logit was not finite.
 
     Returns:
-      The images as they are. Under `jit` nothing can be raised, and the NaN stays for
-      whoever evaluates them.
+      The images. Under `jit` nothing can be raised, and those on which it broke are NaN
+      for whoever evaluates them.
 
     Raises:
-      FloatingPointError: if one is NaN.
+      FloatingPointError: if it broke on one.
     """
-    if not isinstance(images, jax.core.Tracer):
-        broken = jnp.flatnonzero(jnp.isnan(images).any((1, 2, 3))).tolist()
-        if broken:
-            raise FloatingPointError(
-                f"logits are not finite on the way from {len(broken)} of {len(images)} "
-                f"images, the first of them images[{broken[0]}]"
-            )
+    if isinstance(broken, jax.core.Tracer):
+        return choose(broken, jnp.full_like(images, jnp.nan), images)
+    first, count = int(broken.argmax()), int(broken.sum())
+    if count:
+        raise FloatingPointError(
+            f"logits are not finite on the way from {count} of {len(images)} images, "
+            f"the first of them images[{first}]"
+        )
     return images
 
 

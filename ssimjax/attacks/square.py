@@ -8,7 +8,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from ssimjax.attacks.balls import Ball, Epsilon, check_ball
+from ssimjax.attacks.balls import Epsilon, ball_around
+from ssimjax.attacks.inputs import float_type
 from ssimjax.attacks.objectives import LogitsFn
 from ssimjax.attacks.slots import (
     Method,
@@ -57,7 +58,8 @@ def square(
       images: images in `clip_range`.
       labels: true classes.
       epsilon: L∞ radius of the ball in pixel units, >= 0; may be traced.
-      queries: how often the network is asked about an image, the stripes included.
+      queries: how often the network is asked about a changed image, the stripes
+        included; once more about the image itself.
       share: of the pixels that the first squares cover, in (0, 1].
       top_k: see `pgd`, like the four that follow.
       early_stop: see `top_k`.
@@ -84,13 +86,14 @@ def square(
       Andriushchenko et al. 2020, Square attack: a query-efficient black-box adversarial
       attack via random search, Algorithms 1 and 2.
     """
-    check_ball(epsilon, "linf", clip_range, ("linf",))
+    ball = ball_around(
+        images, epsilon=epsilon, norm="linf", clip_range=clip_range, allowed=("linf",)
+    )
     check_positive(queries=queries, top_k=top_k)
     if not 0 < share <= 1:
         raise ValueError(f"share must be in (0, 1], got {share}")
     height, width, channels = jnp.shape(images)[1:]
-    dtype = jnp.result_type(images, jnp.float32)
-    ball = Ball(epsilon, "linf", clip_range)
+    dtype = float_type(images)
     sides = _sides(queries, share, height, width)
 
     def stripes(key: PRNGKeyArray) -> Array:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ssimjax.attacks.inputs import as_inputs, check_labels
 from ssimjax.attacks.objectives import LogitsFn, is_fooled
 from ssimjax.attacks.registry import Attack
-from ssimjax.attacks.slots import choose, finite
+from ssimjax.attacks.slots import choose, sound
 
 
 def worst_case(
@@ -86,4 +86,4 @@ def worst_case(
         broken |= unsound & ~fallen
         falls = is_fooled(logits, labels, top_k=top_k) & ~fallen
         worst, fallen = choose(falls, found, worst), fallen | falls
-    return finite(choose(broken, jnp.full_like(worst, jnp.nan), worst))
+    return sound(worst, broken)

@@ -84,29 +84,38 @@ def gather(
 
 
 def eval_batches(
-    arrays: Arrays, *, batch_size: int, sharding: NamedSharding | None = None
+    arrays: Arrays,
+    *,
+    batch_size: int,
+    sharding: NamedSharding | None = None,
+    mixed: bool = False,
 ) -> Iterator[Batch]:
-    """Every example exactly once, in order, in batches of one shape.
+    """Every example exactly once, in batches of one shape.
 
     Args:
       arrays: the examples.
       batch_size: examples per batch.
       sharding: where the examples of a batch go; on the host if None.
+      mixed: whether in a random order, always the same, so that a batch is a sample of
+        all examples even if they are stored class by class; else as they are stored.
 
     Yields:
       `image`, `label`, and `mask`, which is False where the last batch is filled up
       with copies of its first example.
     """
+    length = len(arrays)
+    order = _permutation(length, 0, 0) if mixed else np.arange(length)
 
     def load(start: int) -> Batch:
-        indices = np.arange(start, start + batch_size)
-        mask = indices < len(arrays)
-        batch = gather(arrays, np.where(mask, indices, start), sharding=sharding)
+        places = np.arange(start, start + batch_size)
+        mask = places < length
+        indices = order[np.where(mask, places, start)]
+        batch = gather(arrays, indices, sharding=sharding)
         if sharding is not None:
             mask = jax.make_array_from_callback(mask.shape, sharding, mask.__getitem__)
         return {**batch, "mask": mask}
 
-    yield from read_ahead(load, range(0, len(arrays), batch_size))
+    yield from read_ahead(load, range(0, length, batch_size))
 
 
 def read_ahead(

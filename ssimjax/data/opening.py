@@ -48,7 +48,7 @@ def open_dataset(
         return _patches(config, splits)
     if config.source == "tfds":
         sources = [
-            TFDS(config.name, s, data_dir=config.data_dir, label=config.label)
+            TFDS(config.name, s, data_dir=config.data_dir, label=config.label or None)
             for s in splits
         ]
     elif config.source == "folder":

@@ -8,6 +8,7 @@ that the splits share no pixel.
 import numpy as np
 
 from ssimjax.data.arrays import Arrays, Dataset
+from ssimjax.data.sources import LUMA
 
 PHOTOGRAPHS = (
     "brick",
@@ -21,7 +22,6 @@ PHOTOGRAPHS = (
     "page",
     "stereo_motorcycle",
 )
-_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def photograph_patches(
@@ -101,7 +101,7 @@ def _read(name: str, color: bool) -> np.ndarray:
     if color:
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, -1)
     if pixels.ndim == 3:
-        pixels = np.rint(pixels @ _LUMA).astype(np.uint8)
+        pixels = np.rint(pixels @ LUMA).astype(np.uint8)
     return pixels[..., None]
 
 

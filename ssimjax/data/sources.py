@@ -17,6 +17,9 @@ from etils import epath
 from ssimjax.data.arrays import Arrays
 from ssimjax.data.image_reading import SUFFIXES, read_image
 
+# Of ITU-R 601-2, as Pillow's.
+LUMA = np.array([0.299, 0.587, 0.114])
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -136,11 +139,20 @@ class TFDS:
             self._source = builder.as_data_source(split)
         except ValueError as error:
             raise ValueError(
-                f"data set {name!r} has no split {split!r}; it has "
-                f"{', '.join(builder.info.splits)}"
+                f"data set {name!r} has no examples in split {split!r}: {error}; its "
+                f"splits are {', '.join(builder.info.splits)}"
             ) from error
         self._label = label
-        self.classes = ("image",) if label is None else tuple(features[label].names)
+        if label is None:
+            self.classes = ("image",)
+        elif hasattr(features[label], "names"):
+            self.classes = tuple(features[label].names)
+        else:
+            named = sorted(key for key in features if hasattr(features[key], "names"))
+            raise ValueError(
+                f"label must be a feature of data set {name!r} that has classes, "
+                f"{' or '.join(named) or 'of which it has none'}, got {label!r}"
+            )
         folder = epath.Path(builder.data_path)
         files = sorted(path for path in folder.iterdir() if path.is_file())
         self.fingerprint = f"{builder.info.full_name} {split} {label} " + _fingerprint(
@@ -219,6 +231,8 @@ class Squares:
         edge = max(1, round(self._crop * min(height, width)))
         top, left = (height - edge) // 2, (width - edge) // 2
         square = image[top : top + edge, left : left + edge]
+        if square.dtype != np.uint8:
+            return {**example, "image": self._of_floats(square)}
         picture = PIL.Image.fromarray(square[..., 0] if image.shape[2] == 1 else square)
         if self._gray:
             picture = picture.convert("L")
@@ -227,6 +241,18 @@ class Squares:
             picture = picture.resize(size, PIL.Image.Resampling.BILINEAR)
         pixels = np.asarray(picture).reshape(self._side, self._side, -1)
         return {**example, "image": pixels}
+
+    def _of_floats(self, square: np.ndarray) -> np.ndarray:
+        """The same channel by channel: Pillow knows no colours of floats."""
+        square = square.astype(np.float32)
+        if self._gray and square.shape[2] == 3:
+            square = square @ LUMA.astype(np.float32)[:, None]
+        size = (self._side, self._side)
+        planes = [
+            PIL.Image.fromarray(plane).resize(size, PIL.Image.Resampling.BILINEAR)
+            for plane in np.moveaxis(square, -1, 0)
+        ]
+        return np.stack([np.asarray(plane) for plane in planes], -1)
 
 
 def _fingerprint(root: epath.Path, files: Sequence[epath.Path]) -> str:

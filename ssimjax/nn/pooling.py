@@ -65,7 +65,7 @@ def avg_pool(
         - np.arange(0, pixels, stride)
         for pixels in x.shape[1:3]
     )
-    counts = np.multiply.outer(rows, columns).astype(np.float32)
+    counts = jnp.asarray(np.multiply.outer(rows, columns), x.dtype)
     return sums / counts[None, :, :, None]
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Complex, Float
 
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.images import Images, prepare
+from ssimjax.ops.powers import safe_sqrt
 from ssimjax.ops.steerable_pyramid import (
     bands_of_level,
     check_pyramid,
@@ -157,16 +158,15 @@ def _similarity_map(
         + rest
     )
     eps = float(jnp.finfo(energy.dtype).eps)
-    seen = energy > (_ROUNDING * eps) ** 2
-    energy = jnp.where(seen, energy, 1.0)
+    # Of NaN this is false, and NaN stays.
+    flat = energy <= (_ROUNDING * eps) ** 2
+    energy = jnp.where(flat, 1.0, energy)
     factor = jnp.sqrt(share_x * share_y)
     real = factor * _local_mean(real, window) / energy
     imag = factor * _local_mean(imag, window) / energy
     # The modulus has no derivative at 0, and one that overflows beside it.
-    squared = real * real + imag * imag
-    resolved = squared > eps**2
-    modulus = jnp.where(resolved, jnp.sqrt(jnp.where(resolved, squared, 1.0)), 0.0)
-    return jnp.where(seen, 2 * modulus + rest / energy, 1.0)
+    modulus = safe_sqrt(real * real + imag * imag)
+    return jnp.where(flat, 1.0, 2 * modulus + rest / energy)
 
 
 def _local_mean(field: Float[Array, "..."], window: Window) -> Float[Array, "..."]:

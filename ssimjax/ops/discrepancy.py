@@ -136,7 +136,7 @@ def gram_mmd(matrices: Grams, *, estimator: Estimator = "biased") -> Float[Array
     # A difference of means is rounded as they are.
     size = jnp.abs(xx).mean() + jnp.abs(yy).mean() + 2 * jnp.abs(xy).mean()
     smallest = jnp.finfo(squared.dtype).eps * jax.lax.stop_gradient(size)
-    return safe_sqrt(jnp.where(squared > smallest, squared, 0.0))
+    return safe_sqrt(squared, smallest=smallest)
 
 
 def cmmd(

@@ -3,6 +3,7 @@
 import functools
 import operator
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ def rbf_kernel(
       Li et al. 2015, Generative moment matching networks, Section 2.
     """
     check_positive("bandwidths", bandwidths)
-    squares, _ = squared_euclidean(x, y)
+    squares = squared_euclidean(x, y).values
     return total(jnp.exp(-squares / (2 * sigma**2)) for sigma in bandwidths)
 
 
@@ -86,9 +87,9 @@ def imq_kernel(
     """
     check_positive("sigma", [sigma])
     check_positive("scales", scales)
-    squares, elements = squared_euclidean(x, y)
-    constants = [2 * elements * sigma**2 * scale for scale in scales]
-    return total(constant / (constant + squares) for constant in constants)
+    squares = squared_euclidean(x, y)
+    constants = [2 * squares.elements * sigma**2 * scale for scale in scales]
+    return total(constant / (constant + squares.values) for constant in constants)
 
 
 @compiled
@@ -119,11 +120,10 @@ def energy_kernel(x: Images, y: Images) -> Float[Array, "n m"]:
     References:
       Székely and Rizzo 2013, Energy statistics, Eq. 5.
     """
-    squares, elements = squared_euclidean(x, y)
+    squares = squared_euclidean(x, y)
     # ‖x‖² + ‖y‖² - 2 x·y is rounded as its terms are.
-    largest = jax.lax.stop_gradient(jnp.abs(squares).max())
-    smallest = float(jnp.finfo(squares.dtype).eps) * max(8.0, elements**0.5) * largest
-    return -0.5 * safe_sqrt(jnp.where(squares > smallest, squares, 0.0))
+    units = float(jnp.finfo(squares.values.dtype).eps) * max(8.0, squares.elements**0.5)
+    return -0.5 * safe_sqrt(squares.values, smallest=units * squares.norms)
 
 
 def total(terms: Iterable[Array]) -> Array:
@@ -156,17 +156,36 @@ def check_sets(x: Images, y: Images) -> tuple[Array, Array]:
     return x, y
 
 
-def squared_euclidean(x: Images, y: Images) -> tuple[Float[Array, "n m"], int]:
-    """‖x_i - y_j‖² >= 0, and the number of elements."""
+class SquaredDistances(NamedTuple):
+    """Squared distances of every pair of two sets.
+
+    Attributes:
+      values: ‖x_i - y_j‖² >= 0.
+      norms: ‖x_i‖² + ‖y_j‖² around the mean of y, relative to which the values are
+        rounded.
+      elements: of a vector.
+    """
+
+    values: Float[Array, "n m"]
+    norms: Float[Array, "n m"]
+    elements: int
+
+
+def squared_euclidean(x: Images, y: Images) -> SquaredDistances:
+    """Squared Euclidean distances by a product of matrices."""
     x, y = vectors(x, y)
-    # Rounding grows with the norms, and distances do not change with the origin.
-    origin = jax.lax.stop_gradient(y.mean(0, keepdims=True))
+    # Rounding grows with the norms, and distances do not change with the origin. One
+    # vector that is not finite shall not be in the distances of all others.
+    finite = jnp.isfinite(y).all(1, keepdims=True)
+    origin = jax.lax.stop_gradient(y.mean(0, keepdims=True, where=finite))
     x, y = x - origin, y - origin
     products = jnp.einsum("ik,jk->ij", x, y, precision=_HIGHEST)
-    squares = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * products
+    norms = (x * x).sum(1)[:, None] + (y * y).sum(1)[None]
+    squares = norms - 2 * products
     # Only the value is kept from falling below 0: the derivatives are right.
     lift = jnp.maximum(squares, 0.0) - squares
-    return squares + jax.lax.stop_gradient(lift), x.shape[1]
+    squares = squares + jax.lax.stop_gradient(lift)
+    return SquaredDistances(squares, norms, x.shape[1])
 
 
 def vectors(x: Images, y: Images) -> tuple[Float[Array, "n d"], Float[Array, "m d"]]:

@@ -337,5 +337,5 @@ def _with_twice_the_rows(
 def _power(base: Float[Array, "..."], exponent: float) -> Float[Array, "..."]:
     """max(base, 0) ** exponent, 0 < exponent <= 1, with finite derivatives."""
     # The derivatives are infinite at 0 and overflow near it. Less is rounding beside 1.
-    visible = base > 1e-9
-    return jnp.where(visible, jnp.where(visible, base, 1.0) ** exponent, 0.0)
+    hidden = base <= 1e-9
+    return jnp.where(hidden, 0.0, jnp.where(hidden, 1.0, base) ** exponent)

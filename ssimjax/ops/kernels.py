@@ -244,7 +244,7 @@ def _root(
     """
     pixels = math.prod(window.sizes(spatial_axes))
     smallest = float(jnp.finfo(squares.dtype).eps) * max(8.0, pixels / 4)
-    return safe_sqrt(jnp.where(squares > smallest, squares, 0.0))
+    return safe_sqrt(squares, smallest=smallest)
 
 
 def _pooled_over_windows(

@@ -207,7 +207,8 @@ def _resolved(
     """
     variance = mean_square - mean * mean
     rounding = 8 * float(jnp.finfo(variance.dtype).eps) * mean * mean
-    return jnp.where(variance > rounding, variance, 0.0)
+    # Of NaN this is false, and NaN stays.
+    return jnp.where(variance <= rounding, 0.0, variance)
 
 
 def variance_factor(

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from ssimjax.ops.compiled import compiled
 from ssimjax.ops.euclidean import squared_euclidean, vectors
 from ssimjax.ops.images import Images
+from ssimjax.ops.powers import safe_sqrt
 
 # Candidates beyond those asked for. They come from a matrix product, which rounds as
 # the norms do; the differences then taken put those in order that are nearer than that.
@@ -66,7 +67,8 @@ def nearest(
 
     Returns:
       Indices and distances `[n, count]`, in the unit of x; float32, or float64 for
-      float64 input. A copy has distance 0, with gradient 0. The search itself rounds
+      float64 input. A copy has distance 0, with gradient 0; NaN is at distance NaN,
+      farther than all else. The search itself rounds
       squared distances to about 1e-6 (float32) of the squared norms around the mean of
       y; a neighbour can be missed only if 9 or more others tie with it up to that.
 
@@ -91,12 +93,12 @@ def nearest(
     searched = jax.lax.stop_gradient(y)
 
     def of_one(point: Float[Array, " d"]) -> Neighbours:
-        squares, _ = squared_euclidean(jax.lax.stop_gradient(point)[None], searched)
-        found = jax.lax.top_k(-squares[0], candidates)[1]
+        squares = squared_euclidean(jax.lax.stop_gradient(point)[None], searched)
+        found = _smallest(squares.values[0], candidates)
         # Of differences, which are small where points are near: copies have exactly 0.
         exact = ((y[found] - point[None]) ** 2).sum(1)
-        negated, order = jax.lax.top_k(-exact, count)
-        return Neighbours(found[order], _root(-negated))
+        order = _smallest(exact, count)
+        return Neighbours(found[order], safe_sqrt(exact[order], smallest=0.0))
 
     elements = _COPIES * len(y) + 3 * candidates * x.shape[1]
     chunk = _chunk(len(x), elements * x.dtype.itemsize, max_bytes)
@@ -190,7 +192,7 @@ def _shared(balls: _Balls, others: _Balls, max_bytes: int) -> tuple[Array, Array
 
     def of_one(ball: _Balls) -> tuple[Array, Array]:
         centre, radius = ball
-        squares = squared_euclidean(centre[None], others.centres)[0][0]
+        squares = squared_euclidean(centre[None], others.centres).values[0]
         # Copies, and neighbours on the boundary, count whichever way they are rounded.
         slack = _ROUNDING * float(jnp.finfo(squares.dtype).eps)
         squares = squares - slack * ((centre**2).sum() + norms)
@@ -201,6 +203,12 @@ def _shared(balls: _Balls, others: _Balls, max_bytes: int) -> tuple[Array, Array
     return jax.lax.map(of_one, balls, batch_size=chunk)
 
 
+def _smallest(values: Float[Array, " n"], count: int) -> Int[Array, " count"]:
+    """Indices of the smallest values in order, NaN last."""
+    known = jnp.where(jnp.isnan(values), jnp.inf, values)
+    return jax.lax.top_k(-known, count)[1]
+
+
 def _check_budget(max_bytes: int) -> None:
     if not max_bytes > 0:
         raise ValueError(f"max_bytes must be > 0, got {max_bytes}")
@@ -209,9 +217,3 @@ def _check_budget(max_bytes: int) -> None:
 def _chunk(n: int, bytes_each: int, max_bytes: int) -> int:
     """How many of n elements to take at a time."""
     return min(max(max_bytes // bytes_each, 1), n)
-
-
-def _root(squares: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Root whose gradient is 0 at 0; unlike `safe_sqrt`, of squares in any unit."""
-    positive = squares > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1.0)), 0.0)

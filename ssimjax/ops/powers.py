@@ -1,26 +1,35 @@
 """Roots and powers of similarities and distances, with derivatives that are finite."""
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 
-def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Root of squares of order 1, with finite derivatives.
+def safe_sqrt(
+    square: Float[Array, "..."], *, smallest: ArrayLike | None = None
+) -> Float[Array, "..."]:
+    """Root with finite derivatives.
 
-        √square where square > ε², else 0, with ε the rounding unit of the dtype
+        √square where square > smallest, else 0
 
     Args:
       square: squared distances, >= 0 up to rounding.
+      smallest: the largest square that rounding alone can leave, >= 0. If None, ε², ε
+        being the rounding unit of the dtype, for squares of order 1.
 
     Returns:
-      Distances. Where they are 0, so is the gradient, which has no limit there.
+      Distances. Where they are 0, so is the gradient, which has no limit there. NaN
+      stays NaN.
 
     Example:
       >>> float(safe_sqrt(jnp.array(4.0))), float(safe_sqrt(jnp.array(-1e-9)))
       (2.0, 0.0)
     """
-    visible = square > float(jnp.finfo(square.dtype).eps) ** 2
-    return jnp.where(visible, jnp.sqrt(jnp.where(visible, square, 1.0)), 0.0)
+    if smallest is None:
+        smallest = float(jnp.finfo(square.dtype).eps) ** 2
+    # Not its opposite, which is false of NaN, too, and would call it a distance of 0.
+    hidden = square <= smallest
+    return jnp.where(hidden, 0.0, jnp.sqrt(jnp.where(hidden, 1.0, square)))
 
 
 def signed_power(base: Float[Array, "..."], exponent: float) -> Float[Array, "..."]:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.ops.moments import Moments
+from ssimjax.ops.powers import safe_sqrt
 
 
 def total_variance(moments: Moments) -> Float[Array, "..."]:
@@ -68,11 +69,12 @@ def squared_difference_of_deviations(moments: Moments, c: float) -> Float[Array,
       1.0
     """
     square_of_sum = moments.var_x + moments.var_y + 2 * deviation_product(moments, c)
-    visible = square_of_sum > float(jnp.finfo(square_of_sum.dtype).eps) * c
+    # Of NaN this is false, and NaN stays.
+    hidden = square_of_sum <= float(jnp.finfo(square_of_sum.dtype).eps) * c
     # Squares of variances would overflow in small units.
     difference = moments.var_x - moments.var_y
-    quotient = difference / jnp.where(visible, square_of_sum, 1.0)
-    return jnp.where(visible, difference * quotient, 0.0)
+    quotient = difference / jnp.where(hidden, 1.0, square_of_sum)
+    return jnp.where(hidden, 0.0, difference * quotient)
 
 
 def deviation_product(moments: Moments, c: float) -> Float[Array, "..."]:
@@ -98,5 +100,4 @@ def deviation_product(moments: Moments, c: float) -> Float[Array, "..."]:
     unit = 2.0 ** math.frexp(c)[1] if isinstance(c, float) else 1.0
     product = (moments.var_x / unit) * (moments.var_y / unit)
     smallest = (float(jnp.finfo(product.dtype).eps) * c / unit) ** 2
-    visible = product > smallest
-    return jnp.where(visible, unit * jnp.sqrt(jnp.where(visible, product, 1.0)), 0.0)
+    return unit * safe_sqrt(product, smallest=smallest)

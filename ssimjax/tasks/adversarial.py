@@ -29,12 +29,13 @@ class Players(NamedTuple):
     Attributes:
       generator: its state.
       discriminator: its state.
-      average: exponential average of the generator's parameters.
+      average: exponential averages of the generator's parameters and of its other
+        variables, the running statistics, which are those of the parameters.
     """
 
     generator: State
     discriminator: State
-    average: Any
+    average: tuple[Any, Any]
 
     @property
     def params(self) -> dict[str, Any]:
@@ -56,8 +57,8 @@ class Adversarial:
       objective: what both minimise.
       critic_steps: steps of the discriminator for one of the generator, each on its
         own share of the batch.
-      decay: of the average of the generator's parameters, in [0, 1); samples are made
-        with the average.
+      decay: of the averages of the generator's variables, in [0, 1); samples are made
+        with the averages.
 
     References:
       Goodfellow et al. 2014, Generative adversarial nets, Algorithm 1. Mirza and
@@ -77,7 +78,7 @@ class Adversarial:
         generator = self.generator.init(named_key(key, "generator"))
         discriminator = self.discriminator.init(named_key(key, "discriminator"))
         # A copy: a buffer that is given to a step twice cannot be used again.
-        average = jax.tree.map(jnp.copy, generator.params)
+        average = jax.tree.map(jnp.copy, (generator.params, generator.model_state))
         return Players(generator, discriminator, average)
 
     def train_step(
@@ -116,7 +117,7 @@ class Adversarial:
         average = jax.tree.map(
             lambda old, new: self.decay * old + (1 - self.decay) * new,
             state.average,
-            generator.params,
+            (generator.params, generator.model_state),
         )
         metrics = {
             **made,
@@ -149,8 +150,11 @@ class Adversarial:
         )
 
     def model(self, state: Players) -> Any:
-        """The generator with the averaged weights, in inference mode."""
-        return self.generator.model(state.generator._replace(params=state.average))
+        """The generator with the averaged variables, in inference mode."""
+        params, rest = state.average
+        return self.generator.model(
+            state.generator._replace(params=params, model_state=rest)
+        )
 
     def generate(
         self, state: Players, inputs: Float[Array, "b inputs"]

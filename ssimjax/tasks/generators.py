@@ -24,30 +24,32 @@ _BANDWIDTHS = (0.1, 0.2, 0.4)
 def weighted_mmd(
     real: Array, fake: Array, mask: Bool[Array, " b"], kernel: Kernel
 ) -> Float[Array, ""]:
-    """Unbiased squared MMD of those real examples that count, and all samples.
+    """Unbiased squared MMD of those examples that count, and as many samples.
 
     Args:
       real: examples `[b, ...]`.
-      fake: samples `[m, ...]`.
-      mask: which examples count.
+      fake: samples `[b, ...]`. A conditional one is of the class of its example, so
+        that it must not count where that does not.
+      mask: which count.
       kernel: a kernel.
 
     Returns:
-      MMD²; 0 where fewer than two examples count.
+      MMD²; 0 where fewer than two count.
     """
     weights = mask.astype(jnp.float32)
-    count, samples = weights.sum(), len(fake)
+    count = weights.sum()
     apart = jnp.maximum(count * (count - 1), 1.0)
-    xx = kernel(real, real)
-    within = (weights @ xx @ weights - weights @ jnp.diagonal(xx)) / apart
-    yy = kernel(fake, fake)
-    among = (yy.sum() - jnp.trace(yy)) / (samples * (samples - 1))
-    between = (weights @ kernel(real, fake)).sum() / (jnp.maximum(count, 1.0) * samples)
-    return jnp.where(count > 1, within + among - 2 * between, 0.0)
+
+    def within(x: Array) -> Array:
+        xx = kernel(x, x)
+        return (weights @ xx @ weights - weights @ jnp.diagonal(xx)) / apart
+
+    between = weights @ kernel(real, fake) @ weights / jnp.maximum(count**2, 1.0)
+    return jnp.where(count > 1, within(real) + within(fake) - 2 * between, 0.0)
 
 
 def pixel_mmd(
-    real: Float[Array, "b h w c"], fake: Float[Array, "m h w c"], mask: Array
+    real: Float[Array, "b h w c"], fake: Float[Array, "b h w c"], mask: Array
 ) -> Float[Array, ""]:
     """`weighted_mmd` of pixels, by which all generative models are watched.
 

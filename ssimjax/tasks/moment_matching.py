@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+import hashlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ssimjax.data import Batch, Dataset
@@ -39,6 +41,14 @@ class Coder:
     model: Any
     mean: Float[Array, " code"]
     deviation: Float[Array, " code"]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of its weights."""
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(nnx.state(self.model)):
+            digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()
 
     def encode(self, images: Float[Array, "b h w c"]) -> Float[Array, "b code"]:
         """Standardised codes of images in [0, 1]."""

@@ -18,6 +18,7 @@ def probe(
     labels: np.ndarray,
     *,
     targets: Mapping[str, np.ndarray] | None = None,
+    tested: tuple[np.ndarray, np.ndarray] | None = None,
     splits: int = 5,
     held_out: float = 0.2,
     penalties: Sequence[float] = PENALTIES,
@@ -34,6 +35,9 @@ def probe(
       codes: `[n, d]`.
       labels: classes `[n]`, integers; each split holds all of them in equal shares.
       targets: numbers to regress, `[n]` each, by name.
+      tested: codes and labels of other examples, on which machines are tested instead
+        of what a split holds out. Needed where that would overlap with what they are
+        fitted on, as patches of one photograph do.
       splits: random splits, >= 2.
       held_out: share of the examples that are tested, in (0, 1).
       penalties: values of C to choose from.
@@ -46,8 +50,8 @@ def probe(
 
     Raises:
       ValueError: if lengths differ, there are fewer than two splits or classes, the
-        seed is negative, or as scikit-learn, for example where a class has fewer
-        examples than folds.
+        seed is negative, there are targets but other examples to test, or as
+        scikit-learn, for example where a class has fewer examples than folds.
 
     References:
       Snell et al. 2017, Learning to generate images with perceptual similarity metrics,
@@ -66,6 +70,8 @@ def probe(
             "codes, labels and targets must be equally many, got "
             f"{len(codes)}, {len(labels)} and {lengths}"
         )
+    if targets and tested is not None:
+        raise ValueError(f"targets must be none with tested, got {sorted(targets)}")
     if splits < 2:
         raise ValueError(f"splits must be >= 2, got {splits}")
     if seed < 0:
@@ -85,7 +91,8 @@ def probe(
     dealer = StratifiedShuffleSplit(splits, test_size=held_out, random_state=seed)
     for train, test in dealer.split(codes, labels):
         model = fitted(SVC(), "", codes[train], labels[train])
-        wrong = model.predict(codes[test]) != labels[test]
+        others = (codes[test], labels[test]) if tested is None else tested
+        wrong = model.predict(others[0]) != others[1]
         found.setdefault("error", []).append(float(wrong.mean()))
         for name, values in targets.items():
             machine = TransformedTargetRegressor(SVR(), transformer=StandardScaler())

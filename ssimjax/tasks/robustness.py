@@ -102,7 +102,8 @@ def attack_accuracy(
     others = states if surrogate is None else surrogate.states()
     if len(others) not in (1, len(states)):
         raise ValueError(
-            f"surrogate must have one seed or {len(states)}, got {len(others)}"
+            f"surrogate must have one seed or as many as the attacked network, "
+            f"{len(states)}, got {len(others)}"
         )
     rows = []
     for split in splits:

@@ -103,8 +103,11 @@ def train(
       ValueError: if a value of the config is out of its range.
     """
     options = training.Options(**config.training)
-    if config.seed < 0:
-        raise ValueError(f"seed must be >= 0, got {config.seed}")
+    if not 0 <= config.seed <= 2**32 - config.seeds:
+        raise ValueError(
+            f"seed must be from 0 to {2**32 - config.seeds}, the last of "
+            f"{config.seeds}, got {config.seed}"
+        )
     folder = None
     if workdir is not None:
         folder = training.folder_for(workdir, config, free=training.FREE_KEYS)
@@ -117,10 +120,7 @@ def train(
                 folder,
                 config,
                 free=training.FREE_KEYS,
-                fingerprints={
-                    "train": dataset.train.fingerprint,
-                    "test": dataset.test.fingerprint,
-                },
+                fingerprints=_fingerprints(dataset, task),
             )
             if (folder / "summary.json").exists():
                 run = _restored(folder, config, dataset, task, None)
@@ -162,11 +162,26 @@ def load(
     Raises:
       FileNotFoundError: if the folder holds no run or no checkpoint, or the data are
         not there.
-      ValueError: if there is no such checkpoint, or it cannot be read.
+      ValueError: if there is no such checkpoint, it cannot be read, or the autoencoder
+        whose codes are matched is another now.
     """
     folder = epath.Path(workdir)
     config = training.read_config(folder)
-    return _restored(folder, config, *_build(config, data, folder), checkpoint)
+    dataset, task = _build(config, data, folder)
+    if data is None:
+        changed = training.changed_data(folder, _fingerprints(dataset, task))
+        if "autoencoder" in changed:
+            raise ValueError(
+                f"workdir {folder} was trained on codes of another autoencoder than "
+                f"the one that is in {config.matching.autoencoder} now"
+            )
+        for split in changed:
+            logging.warning(
+                "%s: the %s examples are not those that this run began with",
+                folder,
+                split,
+            )
+    return _restored(folder, config, dataset, task, checkpoint)
 
 
 def _restored(
@@ -193,7 +208,12 @@ def _restored(
         if steps:
             step = checkpoint
             if step == "best":
-                step = _best(steps, history, config.training.keep_best)
+                step = _best(
+                    steps,
+                    history,
+                    config.training.keep_best,
+                    config.training.checkpoint_every,
+                )
             found = checkpoints.restore(
                 program.abstract_state(), only=step, report=logging.warning
             )
@@ -212,18 +232,46 @@ def _restored(
     )
 
 
-def _best(steps: list[int], history: list[training.Row], rule: str | None) -> int:
-    """The step of the checkpoint that a config's `training.keep_best` kept."""
+def _best(
+    steps: list[int], history: list[training.Row], rule: str | None, every: int
+) -> int:
+    """The step of the checkpoint that a config's `training.keep_best` kept.
+
+    Args:
+      steps: of the checkpoints that are there.
+      history: of the run.
+      rule: `training.keep_best`.
+      every: `training.checkpoint_every`.
+    """
     if rule is None:
         raise ValueError(
             "checkpoint 'best' needs a run whose config has training.keep_best, such "
             "as 'max top1'"
         )
     direction, name = parse_best(rule)
-    tested = {s: v for s, v in scores(history, name).items() if s in steps}
-    if not tested:
+    # The rule may be younger than checkpoints that were deleted.
+    tested = {
+        step: value
+        for step, value in scores(history, name).items()
+        if step in steps or step % every == 0
+    }
+    if not tested.keys() & set(steps):
         raise ValueError(f"none of the checkpoints {steps} was tested, so none is best")
-    return (max if direction == "max" else min)(tested, key=tested.__getitem__)
+    best = (max if direction == "max" else min)(tested, key=tested.__getitem__)
+    if best not in steps:
+        raise ValueError(
+            f"checkpoint 'best' by {rule!r} is that of step {best}, which was not "
+            f"kept: there are {', '.join(map(str, steps))}"
+        )
+    return best
+
+
+def _fingerprints(dataset: Dataset, task: Any) -> dict[str, str]:
+    """Of all that a config names and does not hold."""
+    found = {"train": dataset.train.fingerprint, "test": dataset.test.fingerprint}
+    if isinstance(task, moment_matching.MomentMatching) and task.coder is not None:
+        found["autoencoder"] = task.coder.fingerprint
+    return found
 
 
 def _build(
@@ -243,16 +291,22 @@ def _build(
 def _moment_matching(config: ml_collections.ConfigDict, dataset: Dataset) -> Any:
     folder, coder = config.matching.autoencoder, None
     if folder is not None:
-        coder = _coder(load(folder, data=dataset))
+        coder = _coder(folder, dataset)
     return moment_matching.from_config(config, dataset, coder=coder)
 
 
-def _coder(run: Run) -> moment_matching.Coder:
+def _coder(folder: str, dataset: Dataset) -> moment_matching.Coder:
     """The first network of a run of an autoencoder, and how its codes are spread."""
+    run = load(folder, data=dataset)
     if run.config.task != "reconstruction":
         raise ValueError(
             "matching.autoencoder must be the folder of an autoencoder, got one of "
             f"task {run.config.task!r}"
+        )
+    if not run.summary:
+        raise ValueError(
+            f"matching.autoencoder must be the folder of a finished run, and {folder} "
+            "holds one that is not"
         )
     model = run.task.model(run.states()[0])
     codes = in_batches(

@@ -19,6 +19,7 @@ from ssimjax.training.processes import is_main as is_main
 from ssimjax.training.program import Program as Program
 from ssimjax.training.steps import total_steps as total_steps
 from ssimjax.training.task import Task as Task
+from ssimjax.training.workdir import changed_data as changed_data
 from ssimjax.training.workdir import claim as claim
 from ssimjax.training.workdir import folder_for as folder_for
 from ssimjax.training.workdir import read_config as read_config

@@ -217,11 +217,6 @@ class _Best(ocp.checkpoint_managers.PreservationPolicy):
         self._scores = scores(rows, self._name)
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> None:
-        if self._name not in metrics:
-            raise ValueError(
-                f"keep_best names {self._name!r}, but the metrics are "
-                f"{', '.join(metrics)}"
-            )
         self._scores |= scores(
             [{"split": "test", "step": step} | dict(metrics)], self._name
         )

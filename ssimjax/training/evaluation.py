@@ -53,7 +53,10 @@ def evaluator(
             for name, value in jax.device_get(waiting.popleft()).items():
                 sums[name] = sums.get(name, 0.0) + np.asarray(value, np.float64)
 
-        batches = eval_batches(arrays, batch_size=batch_size, sharding=sharding)
+        # Some sums, as those of discrepancies of samples, are of a batch as a whole.
+        batches = eval_batches(
+            arrays, batch_size=batch_size, sharding=sharding, mixed=True
+        )
         for batch in batches:
             waiting.append(eval_step(state, batch))
             if len(waiting) > 2:

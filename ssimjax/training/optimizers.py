@@ -1,5 +1,6 @@
 """The optimisers that the papers use, from optax."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -28,8 +29,8 @@ def sgd(
       steps: number of steps of the run.
       momentum: in [0, 1).
       weight_decay: >= 0.
-      rate_factors: factors on the rate of the parameters, or of the modules, of these
-        names, such as `{"filters": 300.0}`.
+      rate_factors: factors >= 0 on the rate of the parameters, or of the modules, of
+        these names, such as `{"filters": 300.0}`.
 
     Returns:
       The optimiser.
@@ -98,6 +99,11 @@ def _scaled(factors: Mapping[str, float]) -> optax.GradientTransformation:
     """Factors on the updates of what bears a name, or lies in what bears it."""
     if not factors:
         return optax.identity()
+    for key, factor in factors.items():
+        if not 0 <= factor < math.inf:
+            raise ValueError(
+                f"rate_factors must be numbers >= 0, got {factor} for {key!r}"
+            )
 
     def names(parameters: Any) -> Any:
         def name(path: tuple[Any, ...], _: Any) -> str:

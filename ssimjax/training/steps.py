@@ -1,5 +1,6 @@
 """Which steps a run takes, and how many of them at a time."""
 
+import fractions
 import math
 from collections.abc import Iterator
 
@@ -21,7 +22,9 @@ def total_steps(length: int, *, epochs: float, batch_size: int) -> int:
       >>> total_steps(100, epochs=1.5, batch_size=10)
       15
     """
-    return max(1, math.ceil(epochs * length / batch_size))
+    # As it is written: 1.1 as a number is a little more.
+    passes = fractions.Fraction(str(epochs))
+    return max(1, math.ceil(passes * length / batch_size))
 
 
 def calls(start: int, steps: int, options: Options) -> Iterator[range]:

@@ -26,8 +26,9 @@ def claim(
       config: the config of the run.
       free: keys that may differ from those of the run in the folder, because they do
         not change what is trained; "data." stands for a whole section.
-      fingerprints: of the examples, by split: what a config calls by its name or its
-        folder may have changed. Kept in `data.json`; None if they do not matter.
+      fingerprints: of the examples, by split, and of whatever else a config calls by
+        its name or its folder, which may have changed. Kept in `data.json`; None if
+        they do not matter.
 
     Returns:
       The folder, with the config in it as `config.json`.
@@ -101,16 +102,29 @@ def _named_if_unwritable(folder: epath.Path) -> Iterator[None]:
 
 
 def _refuse_other_data(folder: epath.Path, fingerprints: Mapping[str, str]) -> None:
-    known = folder / "data.json"
-    if not known.exists() or not _has_begun(folder):
-        return
+    changed = changed_data(folder, fingerprints)
+    if changed and _has_begun(folder):
+        raise FileExistsError(
+            f"workdir {folder} holds a run on other {changed[0]} data; choose another "
+            "folder, or delete it"
+        )
+
+
+def changed_data(workdir: epath.PathLike, fingerprints: Mapping[str, str]) -> list[str]:
+    """Which data are not those that the run in a folder began with.
+
+    Args:
+      workdir: the folder.
+      fingerprints: of the data as they are now, by name.
+
+    Returns:
+      Names, in order; none if the run has not said what it began with.
+    """
+    known = epath.Path(workdir) / "data.json"
+    if not known.exists():
+        return []
     before = read_json(known)
-    for split, fingerprint in fingerprints.items():
-        if before.get(split) != fingerprint:
-            raise FileExistsError(
-                f"workdir {folder} holds a run on other {split} examples; choose "
-                "another folder, or delete it"
-            )
+    return [name for name, value in fingerprints.items() if before.get(name) != value]
 
 
 def write_whole(path: epath.Path, text: str) -> None:

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from ssimjax.attacks import by_name, fgsm, gradient_health, random_noise
+from ssimjax.attacks.registry import NAMES
 
 WEIGHTS = jax.random.normal(jax.random.key(0), (12, 4))
+# Of the attacks that take many.
+FEW = {"square": {"queries": 20}} | {
+    name: {"steps": 3} for name in NAMES if "pgd" in name
+}
 
 
 def linear(images):
@@ -102,3 +107,25 @@ def test_integers_are_attacked_as_floats(own_errors):
         )
         np.testing.assert_array_equal(found, target)
         assert 0 < jnp.abs(found - floats).max() <= 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pixels_outside_of_their_range_are_refused(name, own_errors):
+    attack, labels = by_name(name), jnp.array([0, 1])
+    bytes_ = np.full((2, 2, 2, 3), 7, np.uint8)
+    standardised = jnp.full((2, 2, 2, 3), 0.5).at[0, 0].set(-1.5)
+    for images in (bytes_, standardised):
+        with pytest.raises(ValueError, match=r"images must be within clip_range=\(0"):
+            attack(jax.random.key(0), linear, images, labels, epsilon=0.1)
+    within = by_name(name, clip_range=(0.0, 255.0), **FEW.get(name, {}))
+    found = within(jax.random.key(0), linear, bytes_, labels, epsilon=2.0)
+    assert jnp.abs(found - 7).max() <= 2.0 and found.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_and_not_the_radius_decide_the_precision(name, float64):
+    images, labels = np.full((2, 2, 2, 3), 0.5, np.float32), jnp.array([0, 1])
+    attack = by_name(name, **FEW.get(name, {}))
+    for radius in (np.float64(0.1), jnp.asarray(0.1, jnp.float64)):
+        found = attack(jax.random.key(0), linear, images, labels, epsilon=radius)
+        assert found.dtype == jnp.float32

@@ -115,3 +115,10 @@ def test_health_counts_what_an_attack_cannot_use():
     small = gradient_health(lambda x: 1e-24 * logits_fn(x), images, labels)
     assert float(small.zero) == float(health.zero)
     np.testing.assert_allclose(small.norm, 1e-24 * health.norm, rtol=0.5)
+
+
+def test_health_of_no_images():
+    with pytest.raises(ValueError, match="images must hold at least one, got none"):
+        gradient_health(
+            lambda x: x.sum((1, 2)), jnp.zeros((0, 4, 4, 3)), jnp.zeros(0, int)
+        )

@@ -203,6 +203,16 @@ def test_worst_case_knows_a_broken_network_from_a_fooled_one(chosen, where):
     assert jnp.isnan(found[1]).all() and jnp.isfinite(found[::2]).all()
 
 
+def test_worst_case_of_a_sound_network_makes_no_nan():
+    logits_fn, images, labels = trained(0)
+    attacks = {"fgsm": by_name("fgsm")}
+    with jax.debug_nans(True):
+        found = worst_case(
+            KEY, logits_fn, images[:4], labels[:4], attacks=attacks, epsilon=0.1
+        )
+    assert jnp.isfinite(found).all()
+
+
 def test_worst_case_needs_names(own_errors):
     logits_fn, images, labels = trained(0)
     with pytest.raises(TypeError, match=r"attacks must be a Mapping.* \['noise'\]"):

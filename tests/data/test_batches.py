@@ -100,6 +100,17 @@ def test_evaluation_sees_every_example_once(batch_size):
     assert sizes == {batch_size}
 
 
+def test_mixed_batches_are_samples_of_all_examples():
+    def seen():
+        batches = eval_batches(arrays(100), batch_size=30, mixed=True)
+        return [b["label"][b["mask"]] for b in batches]
+
+    assert sorted(np.concatenate(seen())) == list(range(100))
+    assert [len(labels) for labels in seen()] == [30, 30, 30, 10]
+    assert all(labels.min() < 40 and labels.max() > 60 for labels in seen())
+    np.testing.assert_array_equal(np.concatenate(seen()), np.concatenate(seen()))
+
+
 def test_flip_mirrors_about_half():
     images = jax.random.uniform(jax.random.key(0), (400, 3, 4, 2))
     flipped = np.asarray(random_flip(jax.random.key(1), images))

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -36,3 +37,8 @@ def test_output_is_half_the_input_rounded_up(side):
     half = -(-side // 2)
     assert max_pool(x).shape == avg_pool(x).shape == (1, half, half, 1)
     assert np.isfinite(max_pool(x)).all()
+
+
+@pytest.mark.parametrize("pool", [max_pool, avg_pool])
+def test_half_precision_stays(pool):
+    assert pool(jnp.ones((1, 7, 7, 2), jnp.bfloat16)).dtype == jnp.bfloat16

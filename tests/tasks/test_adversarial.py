@@ -1,14 +1,19 @@
+import copy
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from configs import adversarial
 from configs.ghojogh2020 import aae
+from ssimjax.data import Arrays
 from ssimjax.tasks import image_scores, load, samples, train
 from ssimjax.tasks.run import TASKS
-from tests.small import directions, stripes_dataset, taught
+from ssimjax.training import data_mesh, evaluator
+from tests.small import directions, stripes, stripes_dataset, taught
 
 
 def small_config(objective="gan", **changes):
@@ -77,10 +82,14 @@ def test_a_step_is_so_many_of_the_discriminator_and_one_of_the_generator(steps):
     # The average follows the generator slowly.
     expected = jax.tree.map(
         lambda old, new: 0.99 * old + 0.01 * new,
-        state.generator.params,
-        after.generator.params,
+        (state.generator.params, state.generator.model_state),
+        (after.generator.params, after.generator.model_state),
     )
     chex.assert_trees_all_close(after.average, expected, rtol=1e-5, atol=1e-7)
+    # Running statistics are those of the weights beside them.
+    _, params, rest = nnx.split(task.model(after), nnx.Param, ...)
+    found = nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+    chex.assert_trees_all_equal(found, after.average)
 
 
 def test_the_generator_descends_on_its_own_side_alone():
@@ -147,3 +156,38 @@ def test_bad_configs():
         config.update_from_flattened_dict(changes)
         with pytest.raises(ValueError, match=message):
             train(config, data=data)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_perfect_generator_scores_0_however_examples_are_stored(conditional):
+    data = stripes_dataset()
+    order = np.argsort(data.test.labels, kind="stable")
+    by_class = Arrays(data.test.images[order], data.test.labels[order])
+    config = small_config(**{"model.conditional": conditional})
+    task = TASKS["adversarial"](config, data)
+    state = task.init(jax.random.key(0))
+    for size in (16, 48, 80):  # Of 48, the last batch has 32 examples.
+        evaluate = evaluator(_Perfect(task), mesh=data_mesh(), batch_size=size)
+        assert abs(evaluate(state, by_class)["pixel_mmd"]) < 0.05
+
+
+class _Perfect:
+    """A task whose samples are other images, of the classes that it is told."""
+
+    def __init__(self, task):
+        self._task, self._others = task, stripes(160, 2)
+
+    def eval_step(self, state, batch):
+        images = jnp.asarray(self._others.images)
+        first, second = images[::2], images[1::2]
+
+        def generate(state, inputs):
+            count = len(inputs)
+            if not self._task.prior.classes:
+                return images[:count]
+            told = batch["label"][:, None, None, None] == 1
+            return jnp.where(told, second[:count], first[:count])
+
+        task = copy.copy(self._task)
+        object.__setattr__(task, "generate", generate)
+        return task.eval_step(state, batch)

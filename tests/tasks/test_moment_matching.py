@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,7 +70,7 @@ def test_conditional_samples_are_of_the_class_they_are_asked_for(kernel):
     assert (np.sign(found) == np.sign(truth[asked])).mean() > 0.9
 
 
-def test_codes_of_a_trained_autoencoder_are_matched(tmp_path):
+def test_codes_of_a_trained_autoencoder_are_matched(tmp_path, monkeypatch):
     coder = reconstruction_config.defaults()
     coder.update_from_flattened_dict(
         {
@@ -97,8 +99,21 @@ def test_codes_of_a_trained_autoencoder_are_matched(tmp_path):
     assert (found > 0.05).mean() > 0.15 and (found < -0.05).mean() > 0.15
     again = load(tmp_path / "gmmn", data=data)
     np.testing.assert_allclose(samples(again, 5), samples(run, 5), atol=1e-6)
+    other = config.copy_and_resolve_references()
+    other.matching.autoencoder = str(tmp_path / "gmmn")
     with pytest.raises(ValueError, match="folder of an autoencoder, got .*matching"):
-        config.matching.autoencoder = str(tmp_path / "gmmn")
+        train(other, data=data)
+
+    coder.seed = 1
+    shutil.rmtree(tmp_path / "autoencoder")
+    train(coder, tmp_path / "autoencoder", data=data)
+    monkeypatch.setattr("ssimjax.tasks.run.open_dataset", lambda *_, **__: data)
+    with pytest.raises(ValueError, match="codes of another autoencoder than the one"):
+        load(tmp_path / "gmmn")
+    with pytest.raises(FileExistsError, match="a run on other autoencoder data"):
+        train(config, tmp_path / "gmmn", data=data)
+    (tmp_path / "autoencoder/summary.json").unlink()
+    with pytest.raises(ValueError, match="folder of a finished run, and .* is not"):
         train(config, data=data)
 
 
@@ -109,7 +124,7 @@ def test_weighted_mmd_leaves_out_what_does_not_count():
     def kernel(a, b):
         return rbf_kernel(a, b, bandwidths=(1.0,))
 
-    expected = mmd(x[mask], y, kernel, estimator="unbiased")
+    expected = mmd(x[mask], y[mask], kernel, estimator="unbiased")
     np.testing.assert_allclose(
         weighted_mmd(x, y, mask, kernel), expected, rtol=1e-5, atol=1e-7
     )

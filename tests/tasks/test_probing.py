@@ -37,3 +37,13 @@ def test_bad_arguments():
         probe(codes, labels, seed=-1)
     with pytest.raises(ValueError, match="labels must be of two or more classes, got"):
         probe(codes, np.zeros_like(labels))
+
+
+def test_other_examples_are_tested_where_they_are_given():
+    codes, labels, angles = known()
+    wrong = codes[::2], 1 - labels[::2] % 2
+    row = probe(codes, labels, tested=(codes[1::2], labels[1::2]), splits=2)
+    assert row["error"] < 0.05
+    assert probe(codes, labels, tested=wrong, splits=2)["error"] > 0.3
+    with pytest.raises(ValueError, match="targets must be none with tested, got"):
+        probe(codes, labels, targets={"angle": angles}, tested=wrong)

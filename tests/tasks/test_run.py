@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import chex
 import filelock
@@ -86,6 +87,22 @@ def test_finished_run_that_lost_its_last_checkpoint_goes_on_before(tmp_path):
     assert (tmp_path / f"checkpoints/{last}").is_dir()
 
 
+def test_the_best_checkpoint_by_a_new_rule_may_be_gone(tmp_path):
+    kept = {"keep_checkpoints": 1, "keep_best": "max loss"}
+    config = small_config("conv", **{f"training.{k}": v for k, v in kept.items()})
+    data = stripes_dataset()
+    run = train(config, tmp_path, data=data)
+    tests = {r["step"]: r["loss"] for r in run.history if r["split"] == "test"}
+    least = min(tests, key=tests.__getitem__)
+    config.training.keep_best = "min loss"
+    train(config, tmp_path, data=data)
+    if least == run.summary["steps"]:
+        assert load(tmp_path, data=data, checkpoint="best").summary == run.summary
+    (tmp_path / f"checkpoints/{least}").rename(tmp_path / "away")
+    with pytest.raises(ValueError, match=f"that of step {least}, which was not kept"):
+        load(tmp_path, data=data, checkpoint="best")
+
+
 def test_best_checkpoint_needs_a_rule(run):
     workdir, _ = run
     with pytest.raises(ValueError, match=r"'best' needs a run .* training\.keep_best"):
@@ -112,11 +129,11 @@ def test_folder_of_other_data_is_refused(run):
     workdir, run = run
     data = stripes_dataset()
     swapped = Arrays(data.train.images, 1 - data.train.labels)
-    with pytest.raises(FileExistsError, match="a run on other train examples"):
+    with pytest.raises(FileExistsError, match="a run on other train data"):
         train(run.config, workdir, data=data._replace(train=swapped))
 
 
-def test_folder_of_other_files_is_refused(tmp_path):
+def test_folder_of_other_files_is_refused_and_loading_says_so(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for name in ("a/train", "a/test", "b/train", "b/test"):
         (tmp_path / name / "cat").mkdir(parents=True)
@@ -136,10 +153,22 @@ def test_folder_of_other_files_is_refused(tmp_path):
     for unfinished in (False, True):
         if unfinished:
             (tmp_path / "run/summary.json").unlink()
-        with pytest.raises(FileExistsError, match="a run on other train examples"):
+        with pytest.raises(FileExistsError, match="a run on other train data"):
             run_on("b")
     kept = json.loads((tmp_path / "run/config.json").read_text())
     assert kept["data"]["data_dir"] == str(tmp_path / "moved")
+    said = []
+    monkeypatch.setattr(
+        "ssimjax.tasks.run.logging.warning", lambda text, *of: said.append(text % of)
+    )
+    load(tmp_path / "run")
+    assert not said
+    shutil.rmtree(tmp_path / "moved/test")
+    (tmp_path / "b/test").rename(tmp_path / "moved/test")
+    load(tmp_path / "run")
+    assert said == [
+        f"{tmp_path / 'run'}: the test examples are not those that this run began with"
+    ]
 
 
 def test_folder_that_another_run_holds_stays_as_it_is(tmp_path):

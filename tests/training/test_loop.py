@@ -310,8 +310,10 @@ def test_checkpoints_that_are_kept(tmp_path):
     tests = {r["step"]: r["loss"] for r in fitted.history if r["split"] == "test"}
     assert set(tests) == {2, 4, 6, 8, 10}  # Judged whenever saved.
     assert kept == {4, 8, 10, min(tests, key=tests.__getitem__)}
-    with pytest.raises(ValueError, match="keep_best names 'top1', but the metrics are"):
+    message = "keep_best must name one of label, loss, got 'top1'"
+    with pytest.raises(ValueError, match=message):
         run(tmp_path / "other", keep_best="max top1")
+    assert not (tmp_path / "other").exists()
 
 
 @leaves_reads
@@ -419,3 +421,15 @@ def test_nan_loss_stops_the_run_and_names_the_checkpoint(tmp_path):
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         run(**options)
+
+
+def test_what_cannot_be_evaluated_is_not_trained(tmp_path):
+    class Narrow(Regression):
+        def eval_step(self, state, batch):
+            if batch["image"].shape[1] < 11:
+                raise ValueError("image is smaller than the window")
+            return super().eval_step(state, batch)
+
+    with pytest.raises(ValueError, match="smaller than the window"):
+        run(tmp_path / "run", task=Narrow())
+    assert not (tmp_path / "run").exists()

@@ -1,3 +1,5 @@
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -52,6 +54,11 @@ def test_cosine_ends_at_zero(float64):
         ({"rate": 0.0}, "rate must be > 0, got 0.0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"weight_decay": -1.0}, "weight_decay must be >= 0, got -1.0"),
+        (
+            {"rate_factors": {"filters": -5.0}},
+            "rate_factors must be numbers >= 0, got -5.0 for 'filters'",
+        ),
+        ({"rate_factors": {"filters": math.nan}}, "got nan for 'filters'"),
     ],
 )
 def test_bad_options(options, message, own_errors):
