@@ -259,7 +259,10 @@ def _fingerprint(root: epath.Path, files: Sequence[epath.Path]) -> str:
     digest = hashlib.sha256(str(root.resolve()).encode())
     for file in files:
         status = file.stat()
-        known = f"{file.relative_to(root)}\0{status.length}\0{status.mtime}\n"
+        time = status.mtime
+        if "://" not in str(file):  # Which etils rounds to seconds.
+            time = os.stat(file).st_mtime_ns
+        known = f"{file.relative_to(root)}\0{status.length}\0{time}\n"
         digest.update(known.encode())
     return digest.hexdigest()
 
