@@ -15,12 +15,11 @@ from ssimjax.tasks import (
     Run,
     attack_accuracy,
     corruption_accuracy,
-    draw_attack,
-    draw_corruptions,
     examine,
     filter_statistics,
     pruning_accuracy,
 )
+from ssimjax.training import Row
 
 # In per cent. Train and validation; of Fig. 9, top-1 and top-5 at ε = 0.007.
 PUBLISHED = {
@@ -141,11 +140,9 @@ def _fig9(settings: Settings) -> str:
                 "measured": f"{percent(row, 'top1')} / {percent(row, 'top5')}",
             }
         )
-    draw_attack(attacked, settings.pictures, classes=_classes(runs))
-    _rename(settings, "accuracy-against-epsilon.png", "fig9.png")
+    _draw_attack(attacked, runs, settings, "fig9.png")
     strong, sentences = _strong_attacks(runs, settings)
-    draw_attack(strong, settings.pictures, classes=_classes(runs))
-    _rename(settings, "accuracy-against-epsilon.png", "fig9-attacks.png")
+    _draw_attack(strong, runs, settings, "fig9-attacks.png")
     return "\n\n".join(
         [
             "## Fig. 9: under attack",
@@ -170,8 +167,7 @@ def _noise(settings: Settings) -> str:
         name: corruption_accuracy(run, examples=settings.many)
         for name, run in runs.items()
     }
-    draw_corruptions(corrupted, settings.pictures)
-    _rename(settings, "accuracy-against-severity.png", "noise.png")
+    figures.accuracy_against_severity(corrupted, settings.pictures / "noise.png")
     rows = [{"network": n} | row for n, t in corrupted.items() for row in t]
     return "\n\n".join(
         [
@@ -205,8 +201,7 @@ def _fig10(settings: Settings) -> str:
         )
         for name, run in runs.items()
     }
-    draw_attack(attacked, settings.pictures, classes=_classes(runs))
-    _rename(settings, "accuracy-against-epsilon.png", "fig10.png")
+    _draw_attack(attacked, runs, settings, "fig10.png")
     return "\n\n".join(
         [
             "## Fig. 10: the networks of Table 2 under attack",
@@ -353,5 +348,12 @@ def _count(runs: Mapping[str, Run], examples: int) -> int:
     return min(examples, len(next(iter(runs.values())).dataset.test))
 
 
-def _rename(settings: Settings, before: str, after: str) -> None:
-    (settings.pictures / before).replace(settings.pictures / after)
+def _draw_attack(
+    tables: Mapping[str, Sequence[Row]],
+    runs: Mapping[str, Run],
+    settings: Settings,
+    file: str,
+) -> None:
+    figures.accuracy_against_epsilon(
+        tables, settings.pictures / file, chance=1 / _classes(runs)
+    )

@@ -110,6 +110,7 @@ def _table(
             markdown_table([{c: line[c] for c in shown} for line in lines]),
             text.format(
                 count=_COUNT,
+                real=min(_COUNT, len(run.dataset.test)),
                 right=0 if judge is None else 100 * judge.summary["test"]["top1"],
             ),
             markdown_table(gaps),
@@ -130,7 +131,7 @@ _SEVERAL = (
     "Differences are of means over seeds, in parentheses with Welch's interval of 95 %."
 )
 _LEGEND = (
-    "{count} samples of each network against as many test images, ± the standard "
+    "{count} samples of each network against {real} test images, ± the standard "
     "deviation over seeds. MMD²: unbiased, of pixels, under Gaussian and SSIM kernels. "
     "Diversity: mean 1 - SSIM of two samples, that of real images being 1. Novelty: "
     "median distance from the nearest training image, of at most 10,000, likewise. "

@@ -146,7 +146,7 @@ def _samples(settings: Settings) -> str:
     return "\n\n".join(
         [
             "## Samples from the prior",
-            "Distance of 500 samples to as many held-out images: unbiased squared MMD "
+            "Distance of 500 samples to at most as many held-out images: unbiased MMD² "
             "of pixels under Gaussian and SSIM kernels; Fréchet and kernel distance of "
             "images shrunk to 8x8 pixels.",
             markdown_table(lines),

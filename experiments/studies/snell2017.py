@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -17,14 +16,12 @@ from ssimjax.tables import markdown_table, with_deviation
 from ssimjax.tasks import (
     Run,
     codes,
-    degraded,
+    draw_enlarged,
     folder_scores,
-    luma,
     mean_scores,
     probe,
     reconstruction_scores,
 )
-from ssimjax.tasks.learner import as_floats
 
 __all__ = ["PUBLISHED", "TABLES", "Settings"]
 
@@ -223,16 +220,8 @@ def _upscaling_scores(
 
 
 def _upscaling_pictures(runs: Mapping[str, Run], settings: Settings) -> Sequence[str]:
-    run = next(iter(runs.values()))
-    true = luma(as_floats(jnp.asarray(run.dataset.test.spread(SHOWN).images)))
-    enlarged = degraded(true, run.task.factor)
-    rows = {"original": true, "bicubic": enlarged} | {
-        loss: run.task.sharpen(run.states()[0], enlarged) for loss, run in runs.items()
-    }
     shown, curves = "super_resolution.png", "super_resolution-curves.png"
-    figures.comparison(
-        {name: np.asarray(row) for name, row in rows.items()}, settings.pictures / shown
-    )
+    draw_enlarged(runs, settings.pictures / shown, count=SHOWN)
     figures.score_curves(
         {loss: run.history for loss, run in runs.items()},
         settings.pictures / curves,

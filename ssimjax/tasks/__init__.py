@@ -12,6 +12,7 @@ from ssimjax.tasks.diagnosis import examine as examine
 from ssimjax.tasks.moment_matching import MomentMatching as MomentMatching
 from ssimjax.tasks.pictures import draw_attack as draw_attack
 from ssimjax.tasks.pictures import draw_corruptions as draw_corruptions
+from ssimjax.tasks.pictures import draw_enlarged as draw_enlarged
 from ssimjax.tasks.pictures import draw_training as draw_training
 from ssimjax.tasks.probing import probe as probe
 from ssimjax.tasks.pruning import filter_statistics as filter_statistics

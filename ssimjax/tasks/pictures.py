@@ -50,7 +50,7 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
     if isinstance(task, SuperResolution):
         scores = {"psnr": "PSNR (dB), test", "ssim": "SSIM, test"}
         figures.score_curves(histories, curves, scores=scores)
-        paths.append(_draw_enlarged(runs, folder / "enlarged.png"))
+        paths.append(draw_enlarged(runs, folder / "enlarged.png", count=8))
     else:
         figures.training_curves(histories, curves)
     for name, run in runs.items():
@@ -67,10 +67,22 @@ def draw_training(runs: Mapping[str, Run], folder: epath.PathLike) -> list[epath
     return paths
 
 
-def _draw_enlarged(runs: Mapping[str, Run], path: epath.Path) -> epath.Path:
-    """Test patches, what is left of them, and what networks make of that."""
+def draw_enlarged(
+    runs: Mapping[str, Run], path: epath.PathLike, *, count: int
+) -> epath.Path:
+    """Draws test patches, what is left of them, and what networks make of that.
+
+    Args:
+      runs: of super-resolution, by the name to print.
+      path: where the picture goes.
+      count: patches.
+
+    Returns:
+      The PNG file.
+    """
+    path = epath.Path(path)
     first = next(iter(runs.values()))
-    true = luma(as_floats(jnp.asarray(first.dataset.test.spread(8).images)))
+    true = luma(as_floats(jnp.asarray(first.dataset.test.spread(count).images)))
     enlarged = degraded(true, first.task.factor)
     rows = {"original": true, "bicubic": enlarged}
     for name, run in runs.items():
