@@ -105,8 +105,8 @@ def train(
     options = training.Options(**config.training)
     if not 0 <= config.seed <= 2**32 - config.seeds:
         raise ValueError(
-            f"seed must be from 0 to {2**32 - config.seeds}, the last of "
-            f"{config.seeds}, got {config.seed}"
+            f"seed must be from 0 to {2**32 - config.seeds} with "
+            f"seeds={config.seeds}, got {config.seed}"
         )
     folder = None
     if workdir is not None:

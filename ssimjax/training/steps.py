@@ -21,6 +21,8 @@ def total_steps(length: int, *, epochs: float, batch_size: int) -> int:
     Example:
       >>> total_steps(100, epochs=1.5, batch_size=10)
       15
+      >>> total_steps(100, epochs=1.1, batch_size=10)
+      11
     """
     # As it is written: 1.1 as a number is a little more.
     passes = fractions.Fraction(str(epochs))

@@ -95,3 +95,23 @@ def test_squares_are_cropped_and_gray():
     assert gray.fingerprint != Squares(Arrays(images, [0, 1]), 10).fingerprint
     with pytest.raises(ValueError, match=r"crop must be in \(0, 1\], got 1.5"):
         Squares(Arrays(images, [0, 1]), 10, crop=1.5)
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [8, 10])
+def test_squares_of_floats_are_those_of_bytes(channels, gray, side):
+    images = np.random.default_rng(0).integers(0, 256, (2, 10, 13, channels), np.uint8)
+    floats = Arrays(images / np.float32(255), [0, 1])
+    for source, target in zip(
+        Squares(floats, side, gray=gray),
+        Squares(Arrays(images, [0, 1]), side, gray=gray),
+    ):
+        assert source["image"].dtype == np.float32
+        assert source["image"].shape == target["image"].shape
+        np.testing.assert_allclose(
+            # Bytes are rounded as luma, and after the resizing of each axis.
+            source["image"],
+            target["image"] / 255,
+            atol=(1.01 + 0.5 * gray) / 255,
+        )

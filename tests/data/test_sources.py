@@ -170,6 +170,11 @@ def test_tfds_without_the_split(tfds_dir):
         TFDS("cifar10_jpeg", "validation", data_dir=tfds_dir)
 
 
+def test_tfds_label_that_is_no_class(tfds_dir):
+    with pytest.raises(ValueError, match="that has classes, subject, got 'azimuth'"):
+        TFDS("yaleb_cropped48", "train", data_dir=tfds_dir, label="azimuth")
+
+
 def test_missing_data_set_says_how_to_get_it(tmp_path):
     with pytest.raises(
         FileNotFoundError,
