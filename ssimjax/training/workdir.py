@@ -118,13 +118,15 @@ def changed_data(workdir: epath.PathLike, fingerprints: Mapping[str, str]) -> li
       fingerprints: of the data as they are now, by name.
 
     Returns:
-      Names, in order; none if the run has not said what it began with.
+      Names, in order, of data of which the run has said what it began with.
     """
     known = epath.Path(workdir) / "data.json"
     if not known.exists():
         return []
     before = read_json(known)
-    return [name for name, value in fingerprints.items() if before.get(name) != value]
+    return [
+        name for name, value in fingerprints.items() if before.get(name, value) != value
+    ]
 
 
 def write_whole(path: epath.Path, text: str) -> None:

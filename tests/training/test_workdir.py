@@ -2,7 +2,7 @@ import filelock
 import ml_collections
 import pytest
 
-from ssimjax.training import claim, read_config
+from ssimjax.training import changed_data, claim, read_config
 
 
 def config(**changes):
@@ -63,3 +63,9 @@ def test_folder_without_a_run(tmp_path):
         FileNotFoundError, match="no run in workdir .*experiments.train"
     ):
         read_config(tmp_path)
+
+
+def test_data_that_a_run_said_nothing_of_are_not_called_changed(tmp_path):
+    claim(tmp_path, config(), fingerprints={"train": "a", "test": "b"})
+    assert changed_data(tmp_path, {"train": "a", "test": "c", "more": "d"}) == ["test"]
+    assert changed_data(tmp_path / "none", {"train": "a"}) == []
