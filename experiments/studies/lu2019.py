@@ -69,10 +69,10 @@ def _table1(settings: Settings) -> str:
         [
             "## Table 1: reconstruction by each loss",
             markdown_table(lines),
-            "Means over held-out images, ± the standard deviation over "
-            f"{settings.seeds} seeds. Colour: mean difference of the largest and the "
-            "smallest channel, less that of the originals; negative where colour is "
-            "lost. Chroma error: mean distance of Cb and Cr, for pixels in [0, 1].",
+            f"Means over held-out images, {settings.spread}. Colour: mean difference "
+            "of the largest and the smallest channel, less that of the originals; "
+            "negative where colour is lost. Chroma error: mean distance of Cb and Cr, "
+            "for pixels in [0, 1].",
             "\n".join(f"- {sentence}" for sentence in sentences),
             about(run),
             *pictures,

@@ -37,6 +37,13 @@ class Settings:
         print(f"{name} ...", flush=True)
         return train(config, self.workdir / name)
 
+    @property
+    def spread(self) -> str:
+        """What stands behind ± in a table, after "Means over images"."""
+        if self.seeds == 1:
+            return "of one network each"
+        return f"± the standard deviation over {self.seeds} seeds"
+
     def picture(self, file: str) -> str:
         """Markdown that shows a picture of the page."""
         return f"![{file.removesuffix('.png')}]({self.pictures.name}/{file})"

@@ -70,8 +70,7 @@ def _stl10(settings: Settings) -> str:
             "People ranked the reconstructions of the MS-SSIM network first in 709 of "
             "1000 trials. Here, by measures:",
             markdown_table(lines),
-            "Means over held-out images, ± the standard deviation over "
-            f"{settings.seeds} seeds.",
+            f"Means over held-out images, {settings.spread}.",
             about(runs["mse"]),
             *compared("stl10", runs, settings),
         ]
@@ -176,7 +175,7 @@ def _super_resolution(settings: Settings) -> str:
             "Luma, Y of BT.601, against bicubic enlargement with antialiasing; "
             "published: PSNR in dB and SSIM.",
             markdown_table(lines),
-            f"Means over images, ± the standard deviation over {settings.seeds} seeds.",
+            f"Means over images, {settings.spread}.",
             "\n".join(f"- {sentence}" for sentence in sentences),
             f"{description}: {len(run.dataset.train):,} squares of "
             f"{run.dataset.train.images.shape[1]} pixels, of which the loss sees "
