@@ -182,7 +182,10 @@ def test_demo_compares_both_networks(tmp_path):
             "error: the config has no key 'regulariser', which the task reconstruction "
             "needs",
         ),
-        (["--config.seed=-1"], "error: seed must be from 0 to 4294967295, "),
+        (
+            ["--config.seed=-1"],
+            "error: seed must be from 0 to 4294967295 with seeds=1, got -1",
+        ),
         (["surplus"], "error: unexpected argument 'surplus'"),
     ],
 )

@@ -240,7 +240,7 @@ def test_bad_attack_arguments(run):
         ({"task": "sorting"}, "task must be one of .*'classification'.* got 'sorting'"),
         ({"model.name": "deep"}, "model.name must be one of .*'quick'.* got 'deep'"),
         # Of keys, two seeds that differ by 2³² would be one.
-        ({"seed": 2**32}, "seed must be from 0 to 4294967295, .* got 4294967296"),
+        ({"seed": 2**32}, "seed must be from 0 to 4294967295 with .* got 4294967296"),
     ],
 )
 def test_unknown_names_in_a_config(change, message):
