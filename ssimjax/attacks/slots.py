@@ -227,11 +227,11 @@ def sound(
     """
     if isinstance(broken, jax.core.Tracer):
         return choose(broken, jnp.full_like(images, jnp.nan), images)
-    first, count = int(broken.argmax()), int(broken.sum())
-    if count:
+    found = jnp.flatnonzero(broken).tolist()
+    if found:
         raise FloatingPointError(
-            f"logits are not finite on the way from {count} of {len(images)} images, "
-            f"the first of them images[{first}]"
+            f"logits are not finite on the way from {len(found)} of {len(images)} "
+            f"images, the first of them images[{found[0]}]"
         )
     return images
 

@@ -106,10 +106,10 @@ def dissimilarities(
         d1 = 1 - l^α,  d2 = 1 - c^β s^γ
 
     Args:
-      moments: local moments of any broadcastable shapes, in pixel units.
-      c1: stabiliser of the luminance term, > 0.
-      c2: stabiliser of the contrast and structure terms, > 0.
-      exponents: (α, β, γ), each > 0; see `similarity`.
+      moments: as in `dissimilarity`.
+      c1: as in `dissimilarity`.
+      c2: as in `dissimilarity`.
+      exponents: as in `dissimilarity`.
 
     Returns:
       d1 and d2 in [0, 2], each 0 only where what it compares is equal.

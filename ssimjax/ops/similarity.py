@@ -206,10 +206,10 @@ def additive_similarity(
         l^α + c^β s^γ,  and  l + cs  where α = β = γ = 1
 
     Args:
-      moments: local moments of any broadcastable shapes, in pixel units.
-      c1: stabiliser of the luminance term, > 0.
-      c2: stabiliser of the contrast and structure terms, > 0.
-      exponents: (α, β, γ), each > 0; see `similarity`.
+      moments: as in `similarity`.
+      c1: as in `similarity`.
+      c2: as in `similarity`.
+      exponents: as in `similarity`.
 
     Returns:
       Similarity in [-2, 2], 2 only at equal patches.

@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ssimjax.data import Arrays, Batch, eval_batches
+from ssimjax.training.checkpoints import parse_best
 from ssimjax.training.program import Metrics, over_seeds
 
 Evaluate = Callable[[Any, Arrays], dict[str, Any]]
@@ -68,6 +69,41 @@ def evaluator(
         return means if replicas else {k: float(v) for k, v in means.items()}
 
     return evaluate
+
+
+def check_evaluation(
+    task: Evaluable,
+    state: Any,
+    arrays: Arrays,
+    *,
+    batch_size: int,
+    keep_best: str | None,
+) -> None:
+    """Raises now what the first evaluation would raise after many steps.
+
+    Args:
+      task: the task.
+      state: of the task, or the shapes of one.
+      arrays: what will be evaluated; nothing is computed of it.
+      batch_size: as in `evaluator`.
+      keep_best: a rule that names a metric, or None.
+
+    Raises:
+      ValueError: if the rule names none of the task's metrics, or as `eval_step` for
+        such images.
+    """
+    batch = {
+        "image": jax.ShapeDtypeStruct(
+            (batch_size, *arrays.images.shape[1:]), arrays.images.dtype
+        ),
+        "label": jax.ShapeDtypeStruct((batch_size,), np.int32),
+        "mask": jax.ShapeDtypeStruct((batch_size,), np.bool_),
+    }
+    metrics = jax.eval_shape(task.eval_step, state, batch).keys() - {"count"}
+    if keep_best is not None and (name := parse_best(keep_best)[1]) not in metrics:
+        raise ValueError(
+            f"keep_best must name one of {', '.join(sorted(metrics))}, got {name!r}"
+        )
 
 
 def with_spread(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,14 @@ from etils import epath
 from tqdm import tqdm
 
 from ssimjax.data import Batch, Dataset, gather, read_ahead
-from ssimjax.training.checkpoints import Checkpoints, parse_best
+from ssimjax.training.checkpoints import Checkpoints
 from ssimjax.training.clock import Clock
-from ssimjax.training.evaluation import Evaluate, evaluator, with_spread
+from ssimjax.training.evaluation import (
+    Evaluate,
+    check_evaluation,
+    evaluator,
+    with_spread,
+)
 from ssimjax.training.finite import nonfinite_leaves
 from ssimjax.training.keys import root_key
 from ssimjax.training.mesh import check_batch_size, data_mesh
@@ -103,7 +108,13 @@ def fit(
         batch_size=options.eval_batch_size,
         replicas=seeds if seeds > 1 else None,
     )
-    _check_evaluation(task, dataset, options)
+    check_evaluation(
+        task,
+        jax.eval_shape(task.init, root_key(seed)),
+        dataset.test,
+        batch_size=options.eval_batch_size,
+        keep_best=options.keep_best,
+    )
     with contextlib.ExitStack() as stack:
         checkpoints = None
         if workdir is not None:
@@ -158,26 +169,6 @@ def fit(
     if run.stopped:  # Whoever trains several networks shall not begin the next.
         raise Preempted(run.steps, workdir)
     return Fitted(state, history.rows, summary)
-
-
-def _check_evaluation(task: Task, dataset: Dataset, options: Options) -> None:
-    """Raises now what the first evaluation would raise after many steps."""
-    images = dataset.test.images
-    batch = {
-        "image": jax.ShapeDtypeStruct(
-            (options.eval_batch_size, *images.shape[1:]), images.dtype
-        ),
-        "label": jax.ShapeDtypeStruct((options.eval_batch_size,), np.int32),
-        "mask": jax.ShapeDtypeStruct((options.eval_batch_size,), np.bool_),
-    }
-    state = jax.eval_shape(task.init, root_key(0))
-    metrics = jax.eval_shape(task.eval_step, state, batch).keys() - {"count"}
-    if options.keep_best is not None:
-        _, name = parse_best(options.keep_best)
-        if name not in metrics:
-            raise ValueError(
-                f"keep_best must name one of {', '.join(sorted(metrics))}, got {name!r}"
-            )
 
 
 class _Run:

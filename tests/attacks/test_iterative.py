@@ -9,7 +9,16 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ssimjax.attacks import apgd, by_name, is_fooled, margin, pgd, square, transfer
+from ssimjax.attacks import (
+    apgd,
+    by_name,
+    is_fooled,
+    margin,
+    pgd,
+    square,
+    transfer,
+    worst_case,
+)
 
 KEY = jax.random.key(0)
 WEIGHTS = jax.random.normal(jax.random.key(1), (4, 4, 3, 5))
@@ -225,7 +234,8 @@ def test_shared_images_are_attacked_without_moving(name):
 
 
 def test_no_images_are_no_work():
-    for attack in ATTACKS.values():
+    chain = functools.partial(worst_case, attacks={"pgd": ATTACKS["pgd"]})
+    for attack in (*ATTACKS.values(), by_name("fgsm"), by_name("noise"), chain):
         found = attack(KEY, linear, IMAGES[:0], LABELS[:0], epsilon=0.1)
         assert found.shape == (0, 4, 4, 3)
 

@@ -275,7 +275,7 @@ def small_coder(folder, **data):
     """A trained autoencoder of patches."""
     config = reconstruction.defaults()
     config.data.update(data)
-    config.data.size, config.data.train_count, config.data.test_count = 16, 80, 20
+    config.data.size, config.data.train_count, config.data.test_count = 16, 80, 70
     config.model.code, config.model.widths = 4, (4, 4)
     config.training.epochs, config.training.batch_size = 1.0, 40
     config.training.visualise = False
@@ -295,6 +295,9 @@ def test_probe_keeps_runs_of_one_name_apart(tmp_path):
     for name, row in rows.items():
         assert f"| {name} (mse) " in done.stdout
         assert f"| {100 * row['error']:.2f} " in done.stdout
+        # Shares of the 70 test images, for training patches overlap.
+        wrong = 70 * np.array(row["error_each"])
+        np.testing.assert_allclose(wrong, np.round(wrong), atol=1e-6)
 
 
 def test_probe_needs_classes(tmp_path):

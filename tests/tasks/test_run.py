@@ -96,8 +96,8 @@ def test_the_best_checkpoint_by_a_new_rule_may_be_gone(tmp_path):
     least = min(tests, key=tests.__getitem__)
     config.training.keep_best = "min loss"
     train(config, tmp_path, data=data)
-    if least == run.summary["steps"]:
-        assert load(tmp_path, data=data, checkpoint="best").summary == run.summary
+    assert least == run.summary["steps"]
+    assert load(tmp_path, data=data, checkpoint="best").summary == run.summary
     (tmp_path / f"checkpoints/{least}").rename(tmp_path / "away")
     with pytest.raises(ValueError, match=f"that of step {least}, which was not kept"):
         load(tmp_path, data=data, checkpoint="best")
