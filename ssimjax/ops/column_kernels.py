@@ -1,7 +1,7 @@
 """Two Pallas kernels: a map of windows with its sum, and the gradient of that sum.
 
-Each thread walks down a column, of windows or of pixels. The sums along the last few
-rows stay in registers, and every step finishes a window or a pixel.
+Each thread walks down a column, of windows or of pixels. Sums that lack some rows stay
+in registers, and every step finishes a window or a pixel.
 """
 
 import functools
@@ -39,8 +39,7 @@ class _Plan(NamedTuple):
 
     Attributes:
       near: windows of a thread side by side, which see most pixels of a row alike.
-      unrolled: rows of one turn of the loop; at its end, all sums move on from register
-        to register.
+      unrolled: rows of one turn of the loop.
       lanes: threads that a row of maps needs.
       rows: rows of a program.
       grid: programs along a row, along a column and of images.
@@ -313,21 +312,47 @@ def _walk(
     end = jnp.minimum(first + plan.rows, height)
 
     def few_rows(index: Array, carry: tuple[list[Arrays], Array]):
-        past, total = carry
+        begun, total = carry
         for u in range(plan.unrolled):
             last = first + index * plan.unrolled + u
-            past = [*past, of_row(last)]
-            sums = tuple(_weighted(field, taps) for field in zip(*past))
+            sums, begun = _with_row(begun, of_row(last), taps)
             row = last - margin
             owned = (row >= first) & (row < end)
             total = step(jnp.clip(row, 0, height - 1), owned, sums, total)
-            past = past[1:]
-        return past, total
+        return begun, total
 
     of_first = jax.eval_shape(of_row, first)
-    past = [tuple(jnp.zeros(a.shape, a.dtype) for a in of_first)] * margin
+    begun = [tuple(jnp.zeros(a.shape, a.dtype) for a in of_first)] * margin
     count = pl.cdiv(plan.rows + margin, plan.unrolled)
-    return jax.lax.fori_loop(0, count, few_rows, (past, total))[1]
+    return jax.lax.fori_loop(0, count, few_rows, (begun, total))[1]
+
+
+def _with_row(
+    begun: Sequence[Arrays], row: Arrays, taps: Sequence[float]
+) -> tuple[Arrays, list[Arrays]]:
+    """Sums that a row completes, and those that it continues or begins.
+
+    A row goes into all sums that it is part of at once. Weighted sums of the last rows
+    would have to move every row on from register to register; here the multiplication
+    and addition that continue a sum move it, too.
+
+    Args:
+      begun: sums that lack 1, 2, ... rows.
+      row: the next.
+      taps: weights of the rows of a sum.
+
+    Returns:
+      Whole sums, and the new `begun`.
+    """
+    if len(set(taps)) == 1:
+        weighted = tuple(taps[0] * value for value in row)
+        parts = [weighted] * len(taps)
+    else:
+        parts = [tuple(tap * value for value in row) for tap in reversed(taps)]
+    *continued, new = parts
+    sums = [tuple(map(jnp.add, old, part)) for old, part in zip(begun, continued)]
+    whole, *rest = [*sums, new]
+    return whole, rest
 
 
 def _along(views: Sequence[Array], taps: Sequence[float]) -> list[Array]:

@@ -2,8 +2,8 @@
 
 On a GPU, too, the time goes into memory: every map that a formula is made of is as
 large as the images. Here each thread walks down a column of windows. It keeps the sums
-along the last few rows in registers and finishes a window per step, so that nothing but
-the images is read and nothing but sums of the map is written. A gradient takes a second
+that lack some rows in registers and finishes a window per step, so that nothing but the
+images is read and nothing but sums of the map is written. A gradient takes a second
 walk, over the derivatives by the moments, which the first then leaves behind.
 
 The kernels are written in Pallas, for Triton. Masks, signals, volumes, other numbers
