@@ -13,56 +13,14 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jaxtyping import Array, Float
 
+from ssimjax.ops import column_walks
+from ssimjax.ops.column_walks import LANES, AddProduct, triton
 from ssimjax.ops.map_means import Arrays, MeansAndGradients, WindowMap
 from ssimjax.ops.moments import Moments
 from ssimjax.ops.pooling import over_count
 
-try:
-    from jax.experimental.pallas import triton
-except ImportError:  # A later JAX, which has announced to drop it.
-    triton: Any = None
-
-# Threads of a program.
-_LANES = 128
-# Programs that fill a large GPU; below that, each gets fewer rows.
-_PROGRAMS = 384
-# Rows of windows of a program, which takes the sums of a window's other rows besides.
-_ROWS = (128, 64, 32, 16)
-# Images of as many numbers are worth a longer program, which takes seconds to compile.
-_LARGE = 2**20
 # Pixels whose mean stands for that of an image.
 _SAMPLES = 128
-
-
-class _Plan(NamedTuple):
-    """How a map is divided among programs.
-
-    Attributes:
-      near: windows of a thread side by side, which see most pixels of a row alike.
-      unrolled: rows of one turn of the loop.
-      lanes: threads that a row of maps needs.
-      rows: rows of a program.
-      grid: programs along a row, along a column and of images.
-    """
-
-    near: int
-    unrolled: int
-    lanes: int
-    rows: int
-    grid: tuple[int, int, int]
-
-
-def _plan(images: int, height: int, width: int, channels: int) -> _Plan:
-    large = images * height * width * channels >= _LARGE
-    near = min(2, width) if large else 1
-    lanes = pl.cdiv(width, near) * channels
-    blocks = pl.cdiv(lanes, _LANES)
-    columns = blocks * images
-    rows = next(
-        (n for n in _ROWS if columns * pl.cdiv(height, n) >= _PROGRAMS), _ROWS[-1]
-    )
-    grid = blocks, pl.cdiv(height, rows), images
-    return _Plan(near, 2 if large else 1, lanes, rows, grid)
 
 
 class _Sides(NamedTuple):
@@ -119,14 +77,20 @@ def means_and_gradients(
     pair = [image.reshape(-1, height, width * channels) for image in images]
     call = functools.partial(
         pl.pallas_call,
-        compiler_params=triton.CompilerParams(num_warps=_LANES // 32),
+        compiler_params=triton.CompilerParams(num_warps=LANES // 32),
         interpret=interpret,
     )
-    sums, *partials = _walk_of_windows(call, window_map, pair, wanted, sides)
+    add_product = (
+        column_walks.add_product if interpret else column_walks.add_product_on_cuda
+    )
+    sums, *partials = _walk_of_windows(
+        call, add_product, window_map, pair, wanted, sides
+    )
     gradients = []
     if wanted:
+        scale = weight / windows
         gradients = _walk_of_pixels(
-            call, window_map, pair, partials, wanted, sides, weight / windows
+            call, add_product, window_map, pair, partials, wanted, sides, scale
         )
     sums = sums.reshape(len(pair[0]), -1, channels).sum(1)
     sums = weight * over_count(sums, windows)
@@ -138,6 +102,7 @@ def means_and_gradients(
 
 def _walk_of_windows(
     call: Callable[..., Any],
+    add_product: AddProduct,
     window_map: WindowMap,
     images: Sequence[Float[Array, "n h wc"]],
     wanted: tuple[int, ...],
@@ -150,12 +115,19 @@ def _walk_of_windows(
     """
     channels = sides.channels
     down, along = window_map.taps
-    plan = _plan(len(images[0]), sides.rows_out, sides.width_out, channels)
+    plan = column_walks.plan(
+        len(images[0]),
+        sides.rows_out,
+        sides.width_out,
+        channels,
+        margin=len(down) - 1,
+        many_registers=len(wanted) > 0,
+    )
     near, lanes = plan.near, plan.lanes
 
     def kernel(x: Any, y: Any, sums: Any, *partials: Any) -> None:
         block, chunk, n = (pl.program_id(axis) for axis in range(3))
-        lane = block * _LANES + jnp.arange(_LANES)
+        lane = block * LANES + jnp.arange(LANES)
         own = lane // channels * near
         # The last ones are moved into the map, and overlap their neighbours.
         pixel = jnp.minimum(own, sides.width_out - near)
@@ -173,7 +145,11 @@ def _walk_of_windows(
                 s.append(a + b)
                 d.append(a - b)
             fields = s, d, [v * v for v in s], [v * v for v in d]
-            return tuple(v for field in fields for v in _along(field, along))
+            return tuple(
+                v
+                for field in fields
+                for v in column_walks.along(field, along, add_product)
+            )
 
         def step(row: Array, owned: Array, means: Arrays, total: Array) -> Array:
             for k in range(near):
@@ -196,14 +172,15 @@ def _walk_of_windows(
                     )
             return total
 
-        total = _walk(
+        total = column_walks.walk(
             of_row,
             step,
             down,
+            add_product,
             first=chunk * plan.rows,
             plan=plan,
             height=sides.rows_out,
-            total=jnp.zeros(_LANES, jnp.float32),
+            total=jnp.zeros(LANES, jnp.float32),
         )
         triton.store(sums.at[n, chunk, lane], total, mask=lane < lanes)
 
@@ -221,6 +198,7 @@ def _walk_of_windows(
 
 def _walk_of_pixels(
     call: Callable[..., Any],
+    add_product: AddProduct,
     window_map: WindowMap,
     images: Sequence[Float[Array, "n h wc"]],
     partials: Sequence[Float[Array, "n h_out wc_out"]],
@@ -234,13 +212,20 @@ def _walk_of_pixels(
     """
     channels = sides.channels
     down, along = (taps[::-1] for taps in window_map.taps)
-    plan = _plan(len(images[0]), sides.height, sides.width, channels)
+    plan = column_walks.plan(
+        len(images[0]),
+        sides.height,
+        sides.width,
+        channels,
+        margin=len(down) - 1,
+        many_registers=len(wanted) > 1,
+    )
     near = plan.near
 
     def kernel(x: Any, y: Any, *refs: Any) -> None:
         partials, gradients = refs[: -len(wanted)], refs[-len(wanted) :]
         block, chunk, n = (pl.program_id(axis) for axis in range(3))
-        lane = block * _LANES + jnp.arange(_LANES)
+        lane = block * LANES + jnp.arange(LANES)
         pixel, channel = lane // channels * near, lane % channels
         centres = _centre(x, n, sides), _centre(y, n, sides)
 
@@ -255,7 +240,11 @@ def _walk_of_pixels(
                 at = n, row, window * channels + channel
                 for field, partial in zip(fields, partials):
                     field.append(triton.load(partial.at[at], mask=seen, other=0.0))
-            return tuple(v for field in fields for v in _along(field, along))
+            return tuple(
+                v
+                for field in fields
+                for v in column_walks.along(field, along, add_product)
+            )
 
         def step(row: Array, owned: Array, sums: Arrays, nothing: Array) -> Array:
             for k in range(near):
@@ -274,10 +263,11 @@ def _walk_of_pixels(
                     triton.store(gradient.at[at], scale * (slope + part), mask=seen)
             return nothing
 
-        _walk(
+        column_walks.walk(
             of_row,
             step,
             down,
+            add_product,
             first=chunk * plan.rows,
             plan=plan,
             height=sides.height,
@@ -291,83 +281,6 @@ def _walk_of_pixels(
         grid=plan.grid,
         name="walk_of_pixels",
     )(*images, *partials)
-
-
-def _walk(
-    of_row: Callable[[Array], Arrays],
-    step: Callable[[Array, Array, Arrays, Array], Array],
-    taps: Sequence[float],
-    *,
-    first: Array,
-    plan: _Plan,
-    height: int,
-    total: Array,
-) -> Array:
-    """Goes down rows, and takes a step with weighted sums of the last ones.
-
-    A step is told the row of its sums, and whether these are complete and this
-    program's: the first are not, nor what lies below its rows or the image.
-    """
-    margin = len(taps) - 1
-    end = jnp.minimum(first + plan.rows, height)
-
-    def few_rows(index: Array, carry: tuple[list[Arrays], Array]):
-        begun, total = carry
-        for u in range(plan.unrolled):
-            last = first + index * plan.unrolled + u
-            sums, begun = _with_row(begun, of_row(last), taps)
-            row = last - margin
-            owned = (row >= first) & (row < end)
-            total = step(jnp.clip(row, 0, height - 1), owned, sums, total)
-        return begun, total
-
-    of_first = jax.eval_shape(of_row, first)
-    begun = [tuple(jnp.zeros(a.shape, a.dtype) for a in of_first)] * margin
-    count = pl.cdiv(plan.rows + margin, plan.unrolled)
-    return jax.lax.fori_loop(0, count, few_rows, (begun, total))[1]
-
-
-def _with_row(
-    begun: Sequence[Arrays], row: Arrays, taps: Sequence[float]
-) -> tuple[Arrays, list[Arrays]]:
-    """Sums that a row completes, and those that it continues or begins.
-
-    A row goes into all sums that it is part of at once. Weighted sums of the last rows
-    would have to move every row on from register to register; here the multiplication
-    and addition that continue a sum move it, too.
-
-    Args:
-      begun: sums that lack 1, 2, ... rows.
-      row: the next.
-      taps: weights of the rows of a sum.
-
-    Returns:
-      Whole sums, and the new `begun`.
-    """
-    if len(set(taps)) == 1:
-        weighted = tuple(taps[0] * value for value in row)
-        parts = [weighted] * len(taps)
-    else:
-        parts = [tuple(tap * value for value in row) for tap in reversed(taps)]
-    *continued, new = parts
-    sums = [tuple(map(jnp.add, old, part)) for old, part in zip(begun, continued)]
-    whole, *rest = [*sums, new]
-    return whole, rest
-
-
-def _along(views: Sequence[Array], taps: Sequence[float]) -> list[Array]:
-    """Weighted sums of the views of each of several neighbours."""
-    count = len(views) - len(taps) + 1
-    return [_weighted(views[k : k + len(taps)], taps) for k in range(count)]
-
-
-def _weighted(values: Sequence[Array], taps: Sequence[float]) -> Array:
-    """A weighted sum in which equal weights share a product."""
-    parts = []
-    for weight in dict.fromkeys(taps):
-        alike = [v for v, tap in zip(values, taps, strict=True) if tap == weight]
-        parts.append(weight * functools.reduce(jnp.add, alike))
-    return functools.reduce(jnp.add, parts)
 
 
 def _centre(image: Any, n: Array, sides: _Sides) -> Float[Array, ""]:

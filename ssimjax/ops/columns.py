@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ssimjax.ops import column_kernels
+from ssimjax.ops import column_kernels, column_walks
 from ssimjax.ops.map_means import (
     Arrays,
     ImageMap,
@@ -47,12 +47,12 @@ def fit(
       y: images.
 
     Returns:
-      True for float32 images of one shape on one GPU, small windows, and formulas that
-      do without the variances of each image alone.
+      True for float32 images of one shape on one GPU of NVIDIA, small windows, and
+      formulas that do without the variances of each image alone.
     """
     return (
-        column_kernels.triton is not None
-        and jax.default_backend() == "gpu"
+        column_walks.triton is not None
+        and _on_cuda()
         # A kernel would gather a batch that several devices share.
         and jax.device_count() == 1
         and x.shape == y.shape
@@ -65,6 +65,13 @@ def fit(
             and not _needs_each_variance(m.formula)
             for m in maps
         )
+    )
+
+
+def _on_cuda() -> bool:
+    return (
+        jax.default_backend() == "gpu"
+        and "cuda" in jax.devices()[0].client.platform_version
     )
 
 

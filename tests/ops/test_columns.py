@@ -10,6 +10,7 @@ import pytest
 from ssimjax import losses
 from ssimjax.ops import (
     column_kernels,
+    column_walks,
     columns,
     gaussian_window,
     lw_ssim,
@@ -33,16 +34,21 @@ METRICS = {
 X, Y = np.random.default_rng(0).random((2, 2, 21, 11, 2), np.float32)
 
 
+def on_a_gpu(patch):
+    patch.setattr(jax, "default_backend", lambda: "gpu")
+    patch.setattr(columns, "_on_cuda", lambda: True)
+
+
 def kernels(patch, *, large):
     """Lets kernels be run on a CPU, by programs so small that there are several."""
-    patch.setattr(column_kernels, "_LANES", 8)
-    patch.setattr(column_kernels, "_ROWS", (16, 4))
-    patch.setattr(column_kernels, "_PROGRAMS", 20)
-    patch.setattr(column_kernels, "_LARGE", 0 if large else 2**20)
+    patch.setattr(column_walks, "LANES", 8)
+    patch.setattr(column_kernels, "LANES", 8)
+    patch.setattr(column_walks, "_FEWEST_ROWS", 4)
+    patch.setattr(column_walks, "_LARGE", 0 if large else 2**20)
     patch.setattr(
         columns, "column_means", functools.partial(columns.column_means, interpret=True)
     )
-    patch.setattr(jax, "default_backend", lambda: "gpu")
+    on_a_gpu(patch)
     patch.setattr(jax, "device_count", lambda: 1)
 
 
@@ -120,7 +126,7 @@ def test_far_from_0_no_digits_are_lost(monkeypatch):
 
 @pytest.mark.parametrize("case", ["shapes", "float64", "long", "signals", "exponents"])
 def test_left_to_xla(case, monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    on_a_gpu(monkeypatch)
     monkeypatch.setattr(jax, "device_count", lambda: 1)
     x, y = X, Y
     options = {"window": gaussian_window(5)}
@@ -144,7 +150,7 @@ def test_left_to_xla(case, monkeypatch):
 
 
 def test_every_device_of_several_keeps_its_share(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    on_a_gpu(monkeypatch)
     jax.clear_caches()
     program = str(jax.make_jaxpr(functools.partial(ssim, data_range=1.0))(X, Y))
     jax.clear_caches()
