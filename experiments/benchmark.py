@@ -30,6 +30,7 @@ from etils import epath
 
 from experiments import command_line
 from experiments.benchmarks import peers
+from experiments.benchmarks.timing import Report
 from ssimjax import figures
 from ssimjax.tables import markdown_table
 
@@ -62,6 +63,10 @@ def main(subject: str) -> None:
     """Measures, and prints a table per subject."""
     # Other libraries need memory of the same accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    out = None if _OUT.value is None else epath.Path(_OUT.value)
+    if out is not None:
+        # Before hours of measuring, not after.
+        out.parent.mkdir(parents=True, exist_ok=True)
     found = {}
     for name in _SUBJECTS if subject == "all" else (subject,):
         repeats = _SUBJECTS[name] if _REPEATS.value is None else _REPEATS.value
@@ -76,22 +81,21 @@ def main(subject: str) -> None:
         print(markdown_table(report.lines))
         print(*report.notes, sep="\n", flush=True)
         found[name] = report
-    if _OUT.value is not None:
-        out = epath.Path(_OUT.value)
-        out.write_text(
-            json.dumps(
-                {
-                    name: {"title": r.title, "rows": r.rows, "notes": r.notes}
-                    for name, r in found.items()
-                },
-                indent=2,
-            )
-            + "\n"
-        )
-        figures.bars(
-            {r.title: (r.unit, r.chart) for r in found.values()},
-            out.with_suffix(".png"),
-        )
+        if out is not None:
+            _write(found, out)
+
+
+def _write(found: dict[str, Report], out: epath.Path) -> None:
+    """What was found so far, which the next subject may fail to add to."""
+    reports = {
+        name: {"title": report.title, "rows": report.rows, "notes": report.notes}
+        for name, report in found.items()
+    }
+    out.write_text(json.dumps(reports, indent=2) + "\n")
+    figures.bars(
+        {report.title: (report.unit, report.chart) for report in found.values()},
+        out.with_suffix(".png"),
+    )
 
 
 if __name__ == "__main__":

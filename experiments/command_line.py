@@ -143,11 +143,12 @@ def _keys(config: ml_collections.ConfigDict, prefix: str = "") -> list[str]:
     return found
 
 
-def folder_names(workdirs: Sequence[str]) -> list[str]:
-    """What tables call the runs of several folders.
+def folder_names(folders: Sequence[str], *, flag: str = "workdir") -> list[str]:
+    """What tables call several folders.
 
     Args:
-      workdirs: the folders.
+      folders: those that a flag names.
+      flag: its name.
 
     Returns:
       The last parts of the folders, or the whole where those are not different.
@@ -155,9 +156,9 @@ def folder_names(workdirs: Sequence[str]) -> list[str]:
     Raises:
       ValueError: if a folder is named twice.
     """
-    paths = [epath.Path(folder) for folder in workdirs]
+    paths = [epath.Path(folder) for folder in folders]
     if len(set(paths)) < len(paths):
-        raise ValueError(f"--workdir must name different folders, got {workdirs}")
+        raise ValueError(f"--{flag} must name different folders, got {folders}")
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 

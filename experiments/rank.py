@@ -63,6 +63,13 @@ def _analyse() -> None:
         raise ValueError("analyse needs --answers, --metrics or both")
     if _METRICS.value and not _WORKDIRS.value:
         raise ValueError("--metrics needs --workdirs, the autoencoders that are ranked")
+    first = (_ANSWERS.value or [f"{_WORKDIRS.value[0]}/ranking.json"])[0]
+    out = epath.Path(_OUT.value or epath.Path(first).parent / "ranking.json")
+    given = [epath.Path(file) for file in _ANSWERS.value]
+    if out.suffix != ".json" or out in given:
+        raise ValueError(
+            f"--out must end in .json and be none of the answers, got {out}"
+        )
     people = answers.read(_ANSWERS.value) if _ANSWERS.value else None
     results: dict[str, Any] = {}
     sections = []
@@ -76,8 +83,6 @@ def _analyse() -> None:
         sections.extend(report.of_rankings(n, found) for n, found in ranked.items())
         if agreed:
             sections.append(report.of_agreement(agreed))
-    first = (_ANSWERS.value or [f"{_WORKDIRS.value[0]}/ranking.json"])[0]
-    out = epath.Path(_OUT.value or epath.Path(first).parent / "ranking.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     text = "\n\n".join(sections)
     out.write_text(json.dumps(results, indent=2) + "\n")

@@ -159,6 +159,8 @@ def _changed(config: ml_collections.ConfigDict) -> None:
         config.data.data_dir = _DATA_DIR.value
     for override in _OVERRIDE.value:
         key, value = _pair("override", override)
+        if key == "seeds":
+            raise ValueError("--override must not change seeds, which --seeds does")
         command_line.check_key(config, key)
         config.update_from_flattened_dict({key: _literal(value)})
 

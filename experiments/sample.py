@@ -23,6 +23,8 @@ _COUNT = flags.DEFINE_integer("count", 64, "How many samples.", lower_bound=1)
 _LABEL = flags.DEFINE_string("label", None, "Name of a class, for conditional models.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latent vectors.")
 _REPLICA = flags.DEFINE_integer("replica", 0, "Which network of a run of several.")
+# Rows and columns of the picture, whatever the count.
+_MOST_SHOWN = 20
 _OUT = flags.DEFINE_string("out", None, "Folder to write to; default the workdir.")
 
 
@@ -51,10 +53,12 @@ def main() -> None:
         arrays["labels"] = np.asarray(told)
     folder = epath.Path(_OUT.value or _WORKDIR.value)
     folder.mkdir(parents=True, exist_ok=True)
-    columns = min(count, run.task.prior.classes or math.ceil(math.sqrt(count)))
-    figures.image_grid(images, folder / "samples.png", columns=columns)
     with (folder / "samples.npz").open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
+    columns = min(count, run.task.prior.classes or math.ceil(math.sqrt(count)))
+    columns = min(columns, _MOST_SHOWN)
+    shown = images[: columns * _MOST_SHOWN]
+    figures.image_grid(shown, folder / "samples.png", columns=columns)
     print("Samples:", folder / "samples.png", folder / "samples.npz", sep="\n  ")
 
 

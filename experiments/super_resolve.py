@@ -86,8 +86,8 @@ def _evaluate(runs: dict[str, Run]) -> None:
     factor = next(iter(runs.values())).task.factor
     folder = epath.Path(_OUT.value or _WORKDIR.value[0])
     rows: dict[str, list[Row]] = {}
-    for images in _EVALUATE.value:
-        name = epath.Path(images).name
+    names = command_line.folder_names(_EVALUATE.value, flag="evaluate")
+    for name, images in zip(names, _EVALUATE.value):
         found = folder_scores(images, factor=factor, runs=runs)
         rows[name] = [*found, *mean_scores(found)]
     means = [

@@ -29,6 +29,8 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
         raise ValueError("rows must hold at least one row, got none")
     columns = list(rows[0])
     cells = [columns] + [[str(row[column]) for column in columns] for row in rows]
+    # A line of its own would end a cell.
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     cells.insert(1, ["-" * width for width in widths])
     return "\n".join(

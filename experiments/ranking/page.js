@@ -33,8 +33,12 @@ function kept() {
 
 function keep() {
   countTime();
+  const text = JSON.stringify(state);
+  // Nothing new to say: another tab may have said more in the meantime.
+  if (text === lastKept) return;
   try {
-    localStorage.setItem(keptAs, JSON.stringify(state));
+    localStorage.setItem(keptAs, text);
+    lastKept = text;
   } catch {
     at("notice").textContent =
       "This browser keeps nothing for this page: export before you close it.";
@@ -43,6 +47,7 @@ function keep() {
 }
 
 let state = kept();
+let lastKept = JSON.stringify(state);
 let since = null; // when the clock of the trial in sight was last read
 
 function countTime() {
@@ -331,6 +336,14 @@ at("another").addEventListener("click", () => {
 });
 addEventListener("resize", () => typeof state.view === "number" && fit());
 addEventListener("pagehide", keep);
+addEventListener("storage", (event) => {
+  if (event.key !== keptAs) return;
+  state = kept();
+  lastKept = JSON.stringify(state);
+  since = null;
+  at("name").value = state.name;
+  show(state.view);
+});
 document.addEventListener("visibilitychange", keep);
 
 at("how-many").textContent = study.trials.length;

@@ -2,6 +2,7 @@
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 from etils import epath
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -17,7 +18,8 @@ def read_image(file: epath.PathLike) -> np.ndarray:
       file: in any format that Pillow reads.
 
     Returns:
-      uint8 `[h, w, 1]` of gray files, `[h, w, 3]`, red, green and blue, of others.
+      uint8 `[h, w, 1]` of gray files, `[h, w, 3]`, red, green and blue, of others, the
+      way up that the file says.
 
     Raises:
       FileNotFoundError: if there is no such file.
@@ -38,6 +40,8 @@ def read_image(file: epath.PathLike) -> np.ndarray:
 
 
 def _pixels(image: PIL.Image.Image, path: epath.Path) -> np.ndarray:
+    # A camera held upright stores rows as columns, and says so in the file.
+    image = PIL.ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA"))[..., 3]
         if alpha.min() < 255:

@@ -95,6 +95,15 @@ def test_modes_of_8_bits(mode, tmp_path):
     np.testing.assert_array_equal(read_image(path), expected.reshape(5, 6, -1))
 
 
+def test_a_file_says_which_way_is_up(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # Its first row is the right side, its first column the top.
+    PIL.Image.fromarray(pixels).save(tmp_path / "x.png", exif=exif)
+    found = read_image(tmp_path / "x.png")
+    np.testing.assert_array_equal(found, np.rot90(pixels, -1))
+
+
 def test_what_would_be_lost_is_refused(tmp_path):
     pixels = np.zeros((5, 6, 4), np.uint8)
     PIL.Image.fromarray(pixels).save(tmp_path / "glass.png")

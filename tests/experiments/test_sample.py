@@ -49,15 +49,19 @@ def test_draws_from_an_older_checkpoint(trained, tmp_path):
     done = run(
         "sample",
         f"--workdir={folder}",
-        "--count=6",
+        "--count=250",
         f"--checkpoint={older}",
         f"--out={tmp_path}",
     )
     assert done.returncode == 0, done.stderr
     images = np.load(tmp_path / "samples.npz")["images"]
-    expected = samples(load(folder, checkpoint=older), 6)
+    expected = samples(load(folder, checkpoint=older), 250)
     np.testing.assert_allclose(images, expected, atol=1e-4)
-    assert np.abs(images - samples(made, 6)).max() > 1e-3
+    assert np.abs(images - samples(made, 250)).max() > 1e-3
+    # Of many, as many are drawn as a picture shows.
+    height, width = read_image(tmp_path / "samples.png").shape[:2]
+    columns = len(made.dataset.classes)
+    assert columns * 20 < 250 and abs(height / width - 20 / columns) < 0.1
 
 
 def test_mistakes_are_one_message(trained):

@@ -67,6 +67,7 @@ def test_judges_networks_on_folders(workdir, images):
         (["{images}/cat.png", "--out=x.png", "--seed=1"], "--seed must be from 0 to 0"),
         (["{images}/dog.png", "--out=x.png"], "no image file"),
         (["--evaluate={images}/none"], "no folder of images"),
+        (["--evaluate={images},{images}"], "--evaluate must name different folders"),
         ([], "name one image file, or folders of images by --evaluate"),
     ],
 )

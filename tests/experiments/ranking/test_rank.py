@@ -103,6 +103,8 @@ def test_build_then_analyse(tmp_path):
         (["build"], "build needs --workdirs"),
         (["analyse"], "analyse needs --answers, --metrics or both"),
         (["analyse", "--metrics=mse"], "--metrics needs --workdirs"),
+        (["analyse", f"--answers={path}", f"--out={path}"], "none of the answers, got"),
+        (["analyse", f"--answers={path}", "--out=a.md"], "--out must end in .json"),
         (
             ["build", f"--workdirs={good},{bad}", "--images=21"],
             "images must be from 1 to 20, got 21",
