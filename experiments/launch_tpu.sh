@@ -31,6 +31,9 @@ tpu=("${GCLOUD:-gcloud}" compute tpus tpu-vm)
 
 archive=$(mktemp --suffix=.tar.gz)
 trap 'rm -f "$archive"' EXIT
+if [[ -n $(git status --porcelain) ]]; then
+  echo "warning: the workers get the last commit, without what is not committed" >&2
+fi
 git archive --format=tar.gz --output="$archive" HEAD
 
 "${tpu[@]}" scp "$archive" "$name:ssimjax.tar.gz" "${where[@]:1}"

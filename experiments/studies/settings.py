@@ -1,6 +1,7 @@
 """What the studies of all papers are told."""
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Callable, Sequence
 
@@ -86,11 +87,15 @@ def gap_and_interval(
       second: likewise.
 
     Returns:
-      The difference and the ends of the interval.
+      The difference and the ends of the interval, which are infinite where no seed
+      differs from another: nothing is known then of how far seeds may differ.
     """
+    gap = statistics.mean(first) - statistics.mean(second)
+    if len(set(first)) == len(set(second)) == 1:
+        return gap, -math.inf, math.inf
     # Only here: it takes a second to import.
     from scipy import stats
 
     test = stats.ttest_ind(first, second, equal_var=False)
     low, high = test.confidence_interval(0.95)
-    return statistics.mean(first) - statistics.mean(second), low, high
+    return gap, low, high

@@ -44,7 +44,7 @@ class Options:
       nonfinite: "stop" ends the run at a loss or gradient that is not finite; "skip"
         leaves such steps out, and counts them.
       visualise: whether TensorBoard gets histograms of the parameters and pictures of
-        the task at evaluations.
+        the task after the last step; not where several processes share the seeds.
       profile_steps: (first, last) step that `jax.profiler` traces, or ().
     """
 
