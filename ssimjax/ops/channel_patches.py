@@ -16,14 +16,19 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ssimjax.ops.moments import Moments, at_least_float32
-from ssimjax.ops.partial_derivatives import Compare, by_partial_derivatives
-from ssimjax.ops.patches import Padding, check_patches, patch_mean_and_variance
+from ssimjax.ops.partial_derivatives import Compare
+from ssimjax.ops.patches import (
+    Padding,
+    check_patches,
+    output_size,
+    window_mean_and_variance,
+)
 from ssimjax.ops.primitives import varying_alike
 from ssimjax.ops.strips import images_at_a_time
 from ssimjax.ops.unfolding import patches_in_rows, unfold
 
 # Of one map; the gradient of one channel needs about ten.
-_TILE_BYTES = 2**20
+_TILE_BYTES = 2**21
 
 
 def mean_over_single_channels(
@@ -40,7 +45,8 @@ def mean_over_single_channels(
         (1/c_in) Σ_c compare(moments of x_c and filters_c)
 
     Args:
-      compare: made of moments, element by element.
+      compare: made of moments, element by element; best with a gradient of few passes
+        over matrices.
       x: as in `patch_moments`.
       filters: as in `patch_moments`.
       strides: as in `patch_moments`.
@@ -63,17 +69,9 @@ def mean_over_single_channels(
         (*x.shape[:3], 1), (*kernel, 1, c_out), strides, padding
     )
     elements = math.prod(kernel)
-    compare = by_partial_derivatives(compare)
-
-    def statistics(x: Array) -> tuple[Array, Array]:
-        return patch_mean_and_variance(
-            x[..., None], (kernel[0], kernel[1]), steps, margins
-        )
-
-    means, variances = jax.vmap(statistics, -1, -1)(x)
+    to_sample = elements / (elements - 1)
     mean_y = filters.mean((0, 1), keepdims=True)
     centred = filters - mean_y
-    of_images = x, means, variances * elements / (elements - 1)
     of_filters = (
         jnp.moveaxis(centred, 2, 0) / (elements - 1),
         mean_y.reshape(c_in, 1, c_out),
@@ -96,24 +94,27 @@ def mean_over_single_channels(
     def add(total: Array, channel: tuple[Array, ...]) -> tuple[Array, None]:
         return total + compared(channel), None
 
-    def of_group(group: tuple[Array, ...]) -> Array:
-        total = jnp.zeros_like(x, shape=(group[1][0].size, c_out))
-        return jax.lax.scan(add, total, (*group, *of_filters))[0] / c_in
+    def of_images(x: Array) -> Array:
+        padded = jnp.pad(x, ((0, 0), *margins, (0, 0)))
+        mean, variance = window_mean_and_variance(
+            padded, None, (kernel[0], kernel[1]), steps
+        )
+        # Moved once, here: otherwise XLA reads across channels wherever it needs one.
+        of_patches = jax.lax.optimization_barrier(
+            tuple(jnp.moveaxis(f, -1, 0) for f in (x, mean, to_sample * variance))
+        )
+        total = jnp.zeros_like(x, shape=(mean[..., 0].size, c_out))
+        total = jax.lax.scan(add, total, (*of_patches, *of_filters))[0]
+        return total.reshape(*mean.shape[:3], c_out) / c_in
 
-    shape = (*means.shape[:3], c_out)
+    sides = map(output_size, x.shape[1:3], kernel, steps, margins)
+    shape = (x.shape[0], *sides, c_out)
     image_bytes = math.prod(shape[1:]) * x.dtype.itemsize
     images = images_at_a_time(shape[0], image_bytes, _TILE_BYTES)
-
-    def grouped(array: Array) -> Array:
-        groups = jnp.moveaxis(array, -1, 0)
-        groups = groups.reshape(c_in, shape[0] // images, images, *groups.shape[2:])
-        return jnp.moveaxis(groups, 1, 0)
-
-    # Moved once, here: otherwise XLA reads across channels wherever it needs one.
-    groups = jax.lax.optimization_barrier(tuple(map(grouped, of_images)))
     if images == shape[0]:
-        return of_group(tuple(array[0] for array in groups)).reshape(shape)
-    return jax.lax.map(of_group, groups).reshape(shape)
+        return of_images(x)
+    groups = x.reshape(shape[0] // images, images, *x.shape[1:])
+    return jax.lax.map(of_images, groups).reshape(shape)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))

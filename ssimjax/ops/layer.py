@@ -11,9 +11,10 @@ from jaxtyping import Array, Float
 
 from ssimjax.ops.channel_patches import mean_over_single_channels
 from ssimjax.ops.meshes import on_any_mesh
-from ssimjax.ops.partial_derivatives import over_patches
+from ssimjax.ops.partial_derivatives import by_partial_derivatives, over_patches
+from ssimjax.ops.patch_ssim import patch_ssim
 from ssimjax.ops.patches import Padding, patch_moments
-from ssimjax.ops.similarity import StructureForm, similarity
+from ssimjax.ops.similarity import StructureForm, is_product, similarity
 
 Patches = Literal["across_channels", "per_channel"]
 
@@ -95,5 +96,9 @@ def ssim_conv(
     # steps take two to five times as long.
     gray = x.ndim == 4 and x.shape[-1] == 1 and jax.default_backend() == "cpu"
     if patches == "per_channel" or gray:
+        if is_product(c3, exponents, structure_form):
+            compare = patch_ssim(c1, c2)
+        else:
+            compare = by_partial_derivatives(compare)
         return mean_over_single_channels(compare, x, filters, **options)
     return over_patches(compare, patch_moments(x, filters, **options))

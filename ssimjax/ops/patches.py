@@ -1,6 +1,7 @@
 """Moments of the patches of images against filters, of which the SSIM layer is made."""
 
 import functools
+import math
 import operator
 from collections.abc import Sequence
 
@@ -12,10 +13,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ssimjax.ops.convolution import correlate
-from ssimjax.ops.filtering import apart
+from ssimjax.ops.filtering import apart, weighted_sums
 from ssimjax.ops.meshes import on_any_mesh
 from ssimjax.ops.moments import Moments, at_least_float32
-from ssimjax.ops.unfolding import shifts
 
 Padding = str | Sequence[tuple[int, int]]
 # Elements of a matrix that is compiled into a program: 4 MiB of float32.
@@ -75,9 +75,9 @@ def patch_moments(
     centred = filters - mean_y
     to_sample = elements / (elements - 1)
     return Moments(
-        mean_x=mean_x[..., None],
+        mean_x=mean_x,
         mean_y=mean_y,
-        var_x=to_sample * var_x[..., None],
+        var_x=to_sample * var_x,
         var_y=to_sample * (centred**2).mean(taps, keepdims=True),
         cov_xy=_correlate(
             x,
@@ -166,7 +166,8 @@ def as_pairs(
     return (int(top), int(bottom)), (int(left), int(right))
 
 
-def _outputs(size: int, kernel: int, stride: int, pad: tuple[int, int]) -> int:
+def output_size(size: int, kernel: int, stride: int, pad: tuple[int, int]) -> int:
+    """Patches along an axis of so many pixels."""
     return (size + sum(pad) - kernel) // stride + 1
 
 
@@ -175,30 +176,98 @@ def patch_mean_and_variance(
     kernel: tuple[int, int],
     strides: tuple[int, int],
     pads: tuple[tuple[int, int], tuple[int, int]],
-) -> tuple[Float[Array, "b out_h out_w"], Float[Array, "b out_h out_w"]]:
+) -> tuple[Float[Array, "b out_h out_w 1"], Float[Array, "b out_h out_w 1"]]:
     """Mean and population variance of every patch, by the law of total variance.
 
-    Channels are merged first, then columns, then rows; at each stage the variance is
-    the mean of the variances plus the variance of the means. All terms are squares of
-    centred values, so nothing cancels, whatever the offset of x. Shifted adds on these
+    Channels are merged first, then columns, then rows. Sums of neighbours on these
     one-channel maps cost next to nothing beside the convolution.
     """
-    mean = x.mean(-1)
-    variance = ((x - mean[..., None]) ** 2).mean(-1)
-    margins = ((0, 0), *pads)
-    mean, variance = jnp.pad(mean, margins), jnp.pad(variance, margins)
+    mean = x.mean(-1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdims=True)
+    margins = ((0, 0), *pads, (0, 0))
+    return window_mean_and_variance(
+        jnp.pad(mean, margins), jnp.pad(variance, margins), kernel, strides
+    )
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def window_mean_and_variance(
+    mean: Float[Array, "b h w c"],
+    variance: Float[Array, "b h w c"] | None,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+) -> tuple[Float[Array, "b out_h out_w c"], Float[Array, "b out_h out_w c"]]:
+    """Mean and population variance of windows of what has means and variances itself.
+
+    The variance of a window is the mean of the variances plus the variance of the
+    means, along columns first and then along rows. All terms are squares of centred
+    values, so nothing cancels, whatever the offset of the means.
+    """
     for axis in (2, 1):
-        size, stride = kernel[axis - 1], strides[axis - 1]
-        shifted = functools.partial(shifts, size=size, stride=stride, axis=axis)
-        means = shifted(mean)
-        mean = _average(means)
-        within = _average(shifted(variance))
-        variance = within + _average([(m - mean) ** 2 for m in means])
-    return mean, variance
+        means = _means_along(mean, axis, kernel)
+        spread = _spread_along(mean, means, axis, kernel)
+        if variance is not None:
+            spread += _means_along(variance, axis, kernel)
+        step = strides[axis - 1]
+        mean, variance = (
+            jax.lax.slice_in_dim(field, 0, None, step, axis)
+            for field in (means, spread)
+        )
+    return mean, variance  # pyright: ignore[reportReturnType]  # the loop sets it
 
 
-def _average(fields: list[Float[Array, "..."]]) -> Float[Array, "..."]:
-    return functools.reduce(operator.add, fields) / len(fields)
+@window_mean_and_variance.defjvp
+def _(kernel, strides, primals, tangents):
+    # Transposes to few sums of neighbours. Those of the value would be many, one for
+    # each place in a window, which XLA's CPU backend computes number by number.
+    (mean, variance), (mean_dot, variance_dot) = primals, tangents
+    result = window_mean_and_variance(mean, variance, kernel, strides)
+    offset = jax.lax.stop_gradient(mean.mean((1, 2), keepdims=True))
+
+    def means(field: Array) -> Array:
+        for axis in (2, 1):
+            field = _means_along(field, axis, kernel)
+            field = jax.lax.slice_in_dim(field, 0, None, strides[axis - 1], axis)
+        return field
+
+    of_means = means(mean_dot)
+    of_squares = 2 * (mean - offset) * mean_dot
+    if variance is not None:
+        of_squares += variance_dot
+    of_variances = means(of_squares) - 2 * (result[0] - offset) * of_means
+    return result, (of_means, of_variances)
+
+
+def _means_along(
+    field: Float[Array, "b h w c"], axis: int, kernel: tuple[int, int]
+) -> Float[Array, "..."]:
+    """Means of neighbours along one axis."""
+    size = kernel[axis - 1]
+    shape = field.shape
+    rows = field.reshape(*shape[: axis + 1], math.prod(shape[axis + 1 :]))
+    means = weighted_sums(rows, (1 / size,) * size)
+    return means.reshape(*shape[:axis], -1, *shape[axis + 1 :])
+
+
+def _spread_along(
+    field: Float[Array, "b h w c"],
+    means: Float[Array, "..."],
+    axis: int,
+    kernel: tuple[int, int],
+) -> Float[Array, "..."]:
+    """Variances of neighbours along one axis about their means."""
+    step = math.prod(field.shape[axis + 1 :])
+    # Shifted views are one loop over contiguous memory then.
+    rows, centres = (f.reshape(*f.shape[:axis], -1) for f in (field, means))
+    size = kernel[axis - 1]
+
+    def square(place: int) -> Array:
+        start = place * step
+        view = jax.lax.slice_in_dim(rows, start, start + centres.shape[-1], axis=-1)
+        return (view - centres) ** 2
+
+    total = functools.reduce(operator.add, map(square, range(size)))
+    return total.reshape(means.shape) / size
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
@@ -282,6 +351,6 @@ def _taps_inside(
     size: int, kernel: int, stride: int, pad: tuple[int, int]
 ) -> np.ndarray:
     """Which taps of each output lie inside an axis: `[outputs, taps]`."""
-    outputs = _outputs(size, kernel, stride, pad)
+    outputs = output_size(size, kernel, stride, pad)
     position = np.arange(outputs)[:, None] * stride + np.arange(kernel) - pad[0]
     return (position >= 0) & (position < size)

@@ -183,7 +183,7 @@ def similarity(
         if not value > 0:
             raise ValueError(f"{name} must be > 0, got {value}")
     check_exponents(exponents)
-    if c3 is None and structure_form == "standard" and tuple(exponents) == (1, 1, 1):
+    if is_product(c3, exponents, structure_form):
         return luminance(moments, c1) * contrast_structure(moments, c2)
     alpha, beta, gamma = exponents
     s = structure(moments, c2 / 2 if c3 is None else c3, form=structure_form)
@@ -192,6 +192,29 @@ def similarity(
         * signed_power(contrast(moments, c2), beta)
         * signed_power(s, gamma)
     )
+
+
+def is_product(
+    c3: float | None,
+    exponents: tuple[float, float, float],
+    structure_form: StructureForm,
+) -> bool:
+    """Whether `similarity` is l · cs, in which no deviation has a root.
+
+    Args:
+      c3: as in `similarity`.
+      exponents: as in `similarity`.
+      structure_form: as in `similarity`.
+
+    Returns:
+      True for Eq. 8 of Abobakr et al., the usual SSIM.
+
+    Example:
+      >>> is_product(None, (1.0, 1.0, 1.0), "printed")
+      False
+    """
+    ones = tuple(exponents) == (1, 1, 1)
+    return c3 is None and ones and structure_form == "standard"
 
 
 def additive_similarity(

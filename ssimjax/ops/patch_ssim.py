@@ -1,0 +1,125 @@
+"""SSIM of patches and filters, with a gradient of three passes over their matrices.
+
+With m, n for means and v, w for variances of patches and filters,
+
+    SSIM = A C / (B D),  A = 2 m n + c1,   B = m² + n² + c1,
+                         C = 2 cov + c2,   D = v + w + c2.
+
+B and D, and the changes of A, B and D, are sums of few products of something of the
+patch with something of the filter. So is the change of SSIM,
+
+    dSSIM = A P dC + C P dA - A C P² (D dB + B dD),  P = 1 / (B D),
+
+but for three matrices, each times a product of a few columns with as many rows. The
+gradient in the moments is then made of products of these matrices with columns and
+rows, where that of `by_partial_derivatives` computes a matrix for each moment.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float
+
+from ssimjax.ops.moments import Moments
+from ssimjax.ops.partial_derivatives import Compare
+from ssimjax.ops.primitives import varying_alike
+from ssimjax.ops.similarity import similarity
+
+
+def patch_ssim(c1: float, c2: float) -> Compare:
+    """SSIM with all exponents 1, of matrices.
+
+    Args:
+      c1: stabiliser of the luminance term, > 0.
+      c2: stabiliser of the contrast and structure terms, > 0.
+
+    Returns:
+      `similarity` with these stabilisers, of moments that are columns, one row per
+      patch, rows, one column per filter, and covariances of both; with derivatives of
+      any order. Where B D leaves the range of its numbers (means and deviations of 3e9
+      in float32) derivatives are 0.
+
+    Example:
+      >>> row, column = jnp.ones((1, 3)), jnp.ones((2, 1))
+      >>> moments = Moments(column, row, column, row, column * row)
+      >>> f = patch_ssim(1e-4, 9e-4)
+      >>> bool((f(moments) == 1).all())
+      True
+    """
+
+    @jax.custom_jvp
+    def ssim(moments: Moments) -> Array:
+        return similarity(moments, c1, c2)
+
+    @functools.partial(ssim.defjvp, symbolic_zeros=True)
+    def _(primals: tuple[Moments], tangents: tuple[Moments]) -> tuple[Array, Array]:
+        (moments,), (given,) = primals, tangents
+        m, n, v, w, cov = moments[:5]
+        dm, dn, dv, dw, dcov = (
+            None if isinstance(change, SymbolicZero) else change for change in given[:5]
+        )
+        a = 2 * m * n + c1
+        b = a + (m - n) ** 2
+        c = 2 * cov + c2
+        d = v + w + c2
+        p = 1 / (b * d)
+        value = similarity(moments, c1, c2)
+        change = jnp.zeros_like(value)
+        if dcov is not None:
+            change += 2 * a * p * dcov
+        if dm is not None or dv is not None:
+            means, weighted, others = _factors(m, v, dm, dv, n, w, c1, c2)
+            change += 2 * c * p * _product(means[:1], means[1:])
+            change -= a * p * c * p * _product(weighted, others)
+        if dn is not None or dw is not None:
+            means, weighted, others = _factors(n, w, dn, dw, m, v, c1, c2)
+            change += 2 * c * p * _product(means[1:], means[:1])
+            change -= a * p * c * p * _product(others, weighted)
+        return value, change
+
+    def of_alike(moments: Moments) -> Array:
+        # As in `by_partial_derivatives`.
+        leaves, tree = jax.tree.flatten(moments)
+        return ssim(jax.tree.unflatten(tree, varying_alike(*leaves)))
+
+    return of_alike
+
+
+def _factors(
+    mean: Array,
+    variance: Array,
+    mean_dot: Array | None,
+    variance_dot: Array | None,
+    other_mean: Array,
+    other_variance: Array,
+    c1: float,
+    c2: float,
+) -> tuple[list[Array], list[Array], list[Array]]:
+    """Of dA / 2 and of D dB + B dD, as one side's means and variances change them.
+
+    Returns:
+      Two fields whose product is dA / 2; fields of this side, and fields of the other,
+      whose products sum to D dB + B dD.
+    """
+    mean_dot = jnp.zeros_like(mean) if mean_dot is None else mean_dot
+    variance_dot = jnp.zeros_like(variance) if variance_dot is None else variance_dot
+    b_dot = 2 * mean * mean_dot
+    own = b_dot * (variance + c2) + variance_dot * (mean**2 + c1)
+    return (
+        [mean_dot, other_mean],
+        [own, b_dot, variance_dot],
+        [jnp.ones_like(other_mean), other_variance, other_mean**2],
+    )
+
+
+def _product(
+    columns: list[Float[Array, "rows 1"]], rows: list[Float[Array, "1 columns"]]
+) -> Float[Array, "rows columns"]:
+    """Sum of the products of columns with rows."""
+    return jnp.dot(
+        jnp.concatenate(columns, 1),
+        jnp.concatenate(rows, 0),
+        precision=jax.lax.Precision.HIGHEST,
+    )
