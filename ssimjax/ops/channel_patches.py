@@ -95,9 +95,8 @@ def mean_over_single_channels(
         return total + compared(channel), None
 
     def of_images(x: Array) -> Array:
-        padded = jnp.pad(x, ((0, 0), *margins, (0, 0)))
         mean, variance = window_mean_and_variance(
-            padded, None, (kernel[0], kernel[1]), steps
+            x, None, (kernel[0], kernel[1]), steps, margins
         )
         # Moved once, here: otherwise XLA reads across channels wherever it needs one.
         of_patches = jax.lax.optimization_barrier(

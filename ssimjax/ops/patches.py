@@ -184,18 +184,16 @@ def patch_mean_and_variance(
     """
     mean = x.mean(-1, keepdims=True)
     variance = ((x - mean) ** 2).mean(-1, keepdims=True)
-    margins = ((0, 0), *pads, (0, 0))
-    return window_mean_and_variance(
-        jnp.pad(mean, margins), jnp.pad(variance, margins), kernel, strides
-    )
+    return window_mean_and_variance(mean, variance, kernel, strides, pads)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
 def window_mean_and_variance(
     mean: Float[Array, "b h w c"],
     variance: Float[Array, "b h w c"] | None,
     kernel: tuple[int, int],
     strides: tuple[int, int],
+    pads: tuple[tuple[int, int], tuple[int, int]],
 ) -> tuple[Float[Array, "b out_h out_w c"], Float[Array, "b out_h out_w c"]]:
     """Mean and population variance of windows of what has means and variances itself.
 
@@ -203,6 +201,10 @@ def window_mean_and_variance(
     means, along columns first and then along rows. All terms are squares of centred
     values, so nothing cancels, whatever the offset of the means.
     """
+    margins = ((0, 0), *pads, (0, 0))
+    mean = jnp.pad(mean, margins)
+    if variance is not None:
+        variance = jnp.pad(variance, margins)
     for axis in (2, 1):
         means = _means_along(mean, axis, kernel)
         spread = _spread_along(mean, means, axis, kernel)
@@ -217,12 +219,11 @@ def window_mean_and_variance(
 
 
 @window_mean_and_variance.defjvp
-def _(kernel, strides, primals, tangents):
+def _(kernel, strides, pads, primals, tangents):
     # Transposes to few sums of neighbours. Those of the value would be many, one for
     # each place in a window, which XLA's CPU backend computes number by number.
     (mean, variance), (mean_dot, variance_dot) = primals, tangents
-    result = window_mean_and_variance(mean, variance, kernel, strides)
-    offset = jax.lax.stop_gradient(mean.mean((1, 2), keepdims=True))
+    margins = ((0, 0), *pads, (0, 0))
 
     def means(field: Array) -> Array:
         for axis in (2, 1):
@@ -230,11 +231,15 @@ def _(kernel, strides, primals, tangents):
             field = jax.lax.slice_in_dim(field, 0, None, strides[axis - 1], axis)
         return field
 
+    offset = jax.lax.stop_gradient(mean.mean((1, 2), keepdims=True))
+    centred = jnp.pad(mean, margins) - offset
+    mean_dot = jnp.pad(mean_dot, margins)
     of_means = means(mean_dot)
-    of_squares = 2 * (mean - offset) * mean_dot
+    of_squares = 2 * centred * mean_dot
     if variance is not None:
-        of_squares += variance_dot
-    of_variances = means(of_squares) - 2 * (result[0] - offset) * of_means
+        of_squares += jnp.pad(variance_dot, margins)
+    of_variances = means(of_squares) - 2 * means(centred) * of_means
+    result = window_mean_and_variance(mean, variance, kernel, strides, pads)
     return result, (of_means, of_variances)
 
 
