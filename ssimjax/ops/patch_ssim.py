@@ -16,6 +16,7 @@ rows, where that of `by_partial_derivatives` computes a matrix for each moment.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -38,8 +39,8 @@ def patch_ssim(c1: float, c2: float) -> Compare:
     Returns:
       `similarity` with these stabilisers, of moments that are columns, one row per
       patch, rows, one column per filter, and covariances of both; with derivatives of
-      any order. Where B D leaves the range of its numbers (means and deviations of 3e9
-      in float32) derivatives are 0.
+      any order. Where B D leaves the range of its numbers (means and deviations 1e17
+      times the roots of the stabilisers in float32) derivatives are 0.
 
     Example:
       >>> row, column = jnp.ones((1, 3)), jnp.ones((2, 1))
@@ -56,25 +57,32 @@ def patch_ssim(c1: float, c2: float) -> Compare:
     @functools.partial(ssim.defjvp, symbolic_zeros=True)
     def _(primals: tuple[Moments], tangents: tuple[Moments]) -> tuple[Array, Array]:
         (moments,), (given,) = primals, tangents
-        m, n, v, w, cov = moments[:5]
-        dm, dn, dv, dw, dcov = (
-            None if isinstance(change, SymbolicZero) else change for change in given[:5]
-        )
-        a = 2 * m * n + c1
-        b = a + (m - n) ** 2
-        c = 2 * cov + c2
-        d = v + w + c2
-        p = 1 / (b * d)
         value = similarity(moments, c1, c2)
+        # SSIM is the same in any unit, and in this one B D fits into float32 for the
+        # smallest and the largest moments.
+        unit = 2.0 ** round(math.log2(1e8) + (math.log2(c1) + math.log2(c2)) / 4)
+        units = (unit, unit, unit**2, unit**2, unit**2)
+        c1_in_unit, c2_in_unit = c1 / unit**2, c2 / unit**2
+        m, n, v, w, cov = (field / u for field, u in zip(moments[:5], units))
+        dm, dn, dv, dw, dcov = (
+            None if isinstance(change, SymbolicZero) else change / u
+            for change, u in zip(given[:5], units)
+        )
+        a = 2 * m * n + c1_in_unit
+        b = a + (m - n) ** 2
+        c = 2 * cov + c2_in_unit
+        d = v + w + c2_in_unit
+        p = 1 / (b * d)
         change = jnp.zeros_like(value)
         if dcov is not None:
             change += 2 * a * p * dcov
+        factors = functools.partial(_factors, c1=c1_in_unit, c2=c2_in_unit)
         if dm is not None or dv is not None:
-            means, weighted, others = _factors(m, v, dm, dv, n, w, c1, c2)
+            means, weighted, others = factors(m, v, dm, dv, n, w)
             change += 2 * c * p * _product(means[:1], means[1:])
             change -= a * p * c * p * _product(weighted, others)
         if dn is not None or dw is not None:
-            means, weighted, others = _factors(n, w, dn, dw, m, v, c1, c2)
+            means, weighted, others = factors(n, w, dn, dw, m, v)
             change += 2 * c * p * _product(means[1:], means[:1])
             change -= a * p * c * p * _product(others, weighted)
         return value, change
@@ -94,6 +102,7 @@ def _factors(
     variance_dot: Array | None,
     other_mean: Array,
     other_variance: Array,
+    *,
     c1: float,
     c2: float,
 ) -> tuple[list[Array], list[Array], list[Array]]:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ssimjax.ops.moments import Moments
 from ssimjax.ops.patch_ssim import patch_ssim
 from ssimjax.ops.similarity import similarity
 from tests.ops.test_partial_derivatives import derivatives, moments_of
@@ -47,7 +48,33 @@ def test_gradient_in_no_moment():
     np.testing.assert_allclose(jax.grad(scaled)(1.0), SSIM(moments).sum(), rtol=1e-6)
 
 
-def test_gradient_beyond_the_range_of_numbers_is_finite():
-    moments = jax.tree.map(lambda a: jnp.float32(1e18 * a), moments_of(3, 2))
-    gradients = jax.grad(lambda m: patch_ssim(C1, C2)(m).sum())(moments)
-    chex.assert_tree_all_finite(gradients)
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e6, 1e12])
+def test_gradient_in_any_unit(unit):
+    moments = jax.tree.map(jnp.float32, moments_of(6, 4))
+
+    def gradient(unit):
+        scales = Moments(unit, unit, unit**2, unit**2, unit**2)
+        function = patch_ssim(C1 * unit**2, C2 * unit**2)
+        return jax.grad(
+            lambda m: function(jax.tree.map(jnp.multiply, m, scales)).sum()
+        )(moments)
+
+    chex.assert_trees_all_close(gradient(unit), gradient(1.0), rtol=1e-4, atol=1e-5)
+
+
+def test_gradient_of_large_moments():
+    moments = jax.tree.map(jnp.float32, moments_of(3, 2))
+    scales = Moments(1e9, 1e9, 1e18, 1e18, 1e18)
+
+    def gradient(function):
+        return jax.grad(
+            lambda m: function(jax.tree.map(jnp.multiply, m, scales)).sum()
+        )(moments)
+
+    chex.assert_trees_all_close(
+        gradient(patch_ssim(C1, C2)), gradient(SSIM), rtol=1e-4, atol=1e-5
+    )
+    with_overflow = jax.grad(
+        lambda m: patch_ssim(C1, C2)(jax.tree.map(lambda a: 1e18 * a, m)).sum()
+    )(moments)
+    chex.assert_tree_all_finite(with_overflow)
