@@ -39,7 +39,7 @@ def patch_ssim(c1: float, c2: float) -> Compare:
     Returns:
       `similarity` with these stabilisers, of moments that are columns, one row per
       patch, rows, one column per filter, and covariances of both; with derivatives of
-      any order. Where B D leaves the range of its numbers (means and deviations 1e17
+      any order. Where B D leaves the range of its numbers (means and deviations 1e11
       times the roots of the stabilisers in float32) derivatives are 0.
 
     Example:
@@ -58,9 +58,9 @@ def patch_ssim(c1: float, c2: float) -> Compare:
     def _(primals: tuple[Moments], tangents: tuple[Moments]) -> tuple[Array, Array]:
         (moments,), (given,) = primals, tangents
         value = similarity(moments, c1, c2)
-        # SSIM is the same in any unit, and in this one B D fits into float32 for the
-        # smallest and the largest moments.
-        unit = 2.0 ** round(math.log2(1e8) + (math.log2(c1) + math.log2(c2)) / 4)
+        # SSIM is the same in any unit. In this one, in which images of range 1 are with
+        # the usual stabilisers, neither B D nor powers of it leave float32.
+        unit = 2.0 ** round((math.log2(c1) + math.log2(c2) - math.log2(9e-8)) / 4)
         units = (unit, unit, unit**2, unit**2, unit**2)
         c1_in_unit, c2_in_unit = c1 / unit**2, c2 / unit**2
         m, n, v, w, cov = (field / u for field, u in zip(moments[:5], units))
