@@ -96,7 +96,8 @@ def ssim_conv(
     # steps take two to five times as long.
     gray = x.ndim == 4 and x.shape[-1] == 1 and jax.default_backend() == "cpu"
     if patches == "per_channel" or gray:
-        if is_product(c3, exponents, structure_form):
+        # Its products cost one channel more than they save.
+        if is_product(c3, exponents, structure_form) and not gray:
             compare = patch_ssim(c1, c2)
         else:
             compare = by_partial_derivatives(compare)
