@@ -4,8 +4,10 @@ import ctypes
 import difflib
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, Literal
 
 import jax
@@ -49,6 +51,9 @@ def run(
 ) -> None:
     """Parses the flags and runs a command; a user's mistake is one message, exit 1.
 
+    SIGTERM is exit 75, whenever it comes; between steps of training the state is saved
+    before.
+
     Args:
       main: the command.
       choices: what its one argument may be; without choices it takes none.
@@ -68,6 +73,7 @@ def run(
         jax.config.update("jax_compilation_cache_dir", _COMPILATION_CACHE.value)
         if keep_memory:
             _keep_memory()
+        signal.signal(signal.SIGTERM, _stop)
         try:
             main(*given)
         except Preempted as error:
@@ -83,6 +89,12 @@ def run(
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(guarded, flags_parser=_parse)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Ends a command outside of the loop of training, which hears SIGTERM itself."""
+    print("stopped by SIGTERM; start the same command again", file=sys.stderr)
+    sys.exit(PREEMPTED)
 
 
 def _keep_memory() -> None:

@@ -364,6 +364,22 @@ def test_keys_of_a_config():
         command_line.check_key(config, "seed.x")
 
 
+def test_sigterm_outside_of_training_is_exit_75_too():
+    code = (
+        "import os, signal, time\n"
+        "from experiments import command_line\n"
+        "def main():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+        "command_line.run(main)\n"
+    )
+    stopped = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
+    )
+    assert stopped.returncode == 75
+    assert stopped.stderr == "stopped by SIGTERM; start the same command again\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told")
 @pytest.mark.parametrize("kept", [True, False])
 def test_memory_that_was_given_back_is_kept(kept):
