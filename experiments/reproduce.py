@@ -65,6 +65,17 @@ _INCEPTION = flags.DEFINE_string(
     "Weights pt_inception-2015-12-05, .pth or .npz, for FID and KID in ghojogh2020.",
 )
 
+# What has a meaning for one paper alone.
+_OF_ONE_PAPER = {
+    "examples": "abobakr2018",
+    "steps": "abobakr2018",
+    "restarts": "abobakr2018",
+    "queries": "abobakr2018",
+    "inception": "ghojogh2020",
+    "images": "snell2017",
+}
+# What names data, where --fast takes photographs.
+_OF_DATA = ("copies", "data_dir", "images")
 # In steps of 1/255.
 _EPSILONS = (0, 1, 2, 4, 8, 16, 32, 64)
 _THOROUGH = {
@@ -98,6 +109,7 @@ def main(*arguments: str) -> None:
         raise ValueError(
             f"tables must be of {', '.join(study.TABLES)}, got {', '.join(unknown)}"
         )
+    _check_flags(paper)
     workdir = epath.Path(_WORKDIR.value or f"runs/{paper}{'-fast' * _FAST.value}")
     page = epath.Path(_PAGE.value or workdir / f"{paper}.md")
     seeds, epochs, examples = _SEEDS.value, _EPOCHS.value, _EXAMPLES.value
@@ -131,6 +143,16 @@ def main(*arguments: str) -> None:
         write_section(page, table, text)
         print(f"\n{text}\n", flush=True)
     print(f"Page:\n  {page}")
+
+
+def _check_flags(paper: str) -> None:
+    """Raises at a flag that would change nothing."""
+    for name, owner in _OF_ONE_PAPER.items():
+        if flags.FLAGS[name].present and paper != owner:
+            raise ValueError(f"--{name} is for {owner} alone, got it with {paper}")
+    for name in _OF_DATA:
+        if flags.FLAGS[name].present and _FAST.value:
+            raise ValueError(f"--fast takes photographs, got --{name} with it")
 
 
 def _attacks() -> dict[str, dict[str, int]]:

@@ -111,6 +111,7 @@ def _table(
             text.format(
                 count=_COUNT,
                 real=min(_COUNT, len(run.dataset.test)),
+                others=min(2 * _COUNT, len(run.dataset.test)) // 2,
                 right=0 if judge is None else 100 * judge.summary["test"]["top1"],
             ),
             markdown_table(gaps),
@@ -135,7 +136,7 @@ _LEGEND = (
     "deviation over seeds. MMD²: unbiased, of pixels, under Gaussian and SSIM kernels. "
     "Diversity: mean 1 - SSIM of two samples, that of real images being 1. Novelty: "
     "median distance from the nearest training image, of at most 10,000, likewise. "
-    "First line: other test images instead of samples."
+    "First line: {others} test images against as many others."
 )
 _JUDGED = (
     "Fréchet distance, precision and recall are of the features of a classifier "

@@ -216,7 +216,8 @@ def histograms(
     """Distributions of a quantity in each network, a panel per quantity.
 
     Args:
-      panels: values by network, by the quantity's name.
+      panels: values >= 0 by network, by the quantity's name, on a logarithmic axis,
+        whose first bar holds all that are smaller than 1e-9.
       path: the PNG file to write.
     """
     with drawing(path, 3.6 * len(panels), 2.8) as figure:
@@ -226,7 +227,8 @@ def histograms(
             low, high = everything.min(), everything.max()
             edges = np.geomspace(max(low, 1e-9), max(high, 1e-8), 25)
             for color, (name, values) in colored(groups):
-                panel.hist(np.ravel(values), edges, color=color, alpha=0.55, label=name)
+                values = np.clip(np.ravel(values), edges[0], edges[-1])
+                panel.hist(values, edges, color=color, alpha=0.55, label=name)
             panel.set(xscale="log", xlabel=quantity, ylabel="filters")
         axes[0].legend()
 

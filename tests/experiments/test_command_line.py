@@ -336,6 +336,10 @@ def test_reproduce_asks_for_what_it_knows():
     assert "the first argument must be one of ['abobakr2018', " in failed.stderr
     failed = run("reproduce", "abobakr2018", "fig99")
     assert "tables must be of table1, fig6" in failed.stderr
+    failed = run("reproduce", "lu2019", "--steps=5")
+    assert "--steps is for abobakr2018 alone, got it with lu2019" in failed.stderr
+    failed = run("reproduce", "snell2017", "--fast", "--images=pictures")
+    assert "--fast takes photographs, got --images with it" in failed.stderr
 
 
 def test_reproduce_overrides_only_keys_that_there_are(tmp_path):
