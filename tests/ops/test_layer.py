@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssimjax.ops import ssim_conv
+from ssimjax.ops.patch_ssim import patch_ssim
 from tests.ops.oracle import extract_patches, ssim_conv_oracle
 
 C1, C2 = 1e-4, 9e-4
@@ -235,6 +236,30 @@ def test_per_channel_gradients_do_not_keep_a_map_per_channel():
     memory = gradients.lower(x, filters).compile().memory_analysis()
     one_map = 4 * 2 * 32 * 32 * 32
     assert memory.temp_size_in_bytes < 14 * one_map
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "own"),
+    [
+        (3, {}, True),
+        (1, {}, False),
+        (3, {"c3": 1e-3}, False),
+        (3, {"exponents": (1.0, 2.0, 1.0)}, False),
+        (3, {"structure_form": "printed"}, False),
+        (3, {"patches": "across_channels"}, False),
+    ],
+)
+def test_gradient_of_three_matrices_is_for_several_channels_and_the_usual_form(
+    channels, options, own, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        "ssimjax.ops.layer.patch_ssim",
+        lambda c1, c2: asked.append((c1, c2)) or patch_ssim(c1, c2),
+    )
+    x, filters = jnp.ones((1, 5, 5, channels)), jnp.ones((3, 3, channels, 2))
+    ssim_conv(x, filters, **{"patches": "per_channel", **options})
+    assert bool(asked) == own
 
 
 def test_general_form_meets_equation_8_at_unit_exponents():
