@@ -65,8 +65,8 @@ def _analyse() -> None:
         raise ValueError("--metrics needs --workdirs, the autoencoders that are ranked")
     first = (_ANSWERS.value or [f"{_WORKDIRS.value[0]}/ranking.json"])[0]
     out = epath.Path(_OUT.value or epath.Path(first).parent / "ranking.json")
-    given = [epath.Path(file) for file in _ANSWERS.value]
-    if out.suffix != ".json" or out in given:
+    given = [epath.Path(file).resolve() for file in _ANSWERS.value]
+    if out.suffix != ".json" or out.resolve() in given:
         raise ValueError(
             f"--out must end in .json and be none of the answers, got {out}"
         )

@@ -13,8 +13,21 @@ from etils import epath
 from experiments.ranking.analysis import agreement
 
 _FORMAT = "ranking-answers/1"
-_KEYS = {"study", "rater", "name", "sealed", "trials_in_study", "trials"}
-_TRIAL_KEYS = {"image", "shown", "order", "moves", "milliseconds"}
+_KINDS = {
+    "study": str,
+    "rater": str,
+    "name": str,
+    "sealed": str,
+    "trials_in_study": int,
+    "trials": list,
+}
+_TRIAL_KINDS = {
+    "image": int,
+    "shown": list,
+    "order": list,
+    "moves": int,
+    "milliseconds": (int, float),
+}
 
 
 class Answers(NamedTuple):
@@ -138,14 +151,21 @@ def _checked(path: epath.Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(answers, dict) or answers.get("format") != _FORMAT:
         raise ValueError(f"{path} must be exported by the page, with format {_FORMAT}")
-    if missing := _KEYS - answers.keys():
-        raise ValueError(f"{path} must have the keys {', '.join(sorted(missing))}")
+    _check_kinds(path, answers, _KINDS)
     for trial in answers["trials"]:
-        if missing := _TRIAL_KEYS - trial.keys():
-            raise ValueError(
-                f"every trial of {path} must have the keys {', '.join(sorted(missing))}"
-            )
+        _check_kinds(f"every trial of {path}", trial, _TRIAL_KINDS)
     return answers
+
+
+def _check_kinds(what: epath.Path | str, found: Any, kinds: dict[str, Any]) -> None:
+    if not isinstance(found, dict):
+        raise ValueError(f"{what} must be an object, got {found!r}")
+    if missing := kinds.keys() - found.keys():
+        raise ValueError(f"{what} must have the keys {', '.join(sorted(missing))}")
+    for name, kind in kinds.items():
+        if not isinstance(found[name], kind):
+            wanted = "a number" if isinstance(kind, tuple) else kind.__name__
+            raise ValueError(f"{name} of {what} must be {wanted}, got {found[name]!r}")
 
 
 def _unsealed(path: str, sealed: str) -> dict[str, Any]:

@@ -71,6 +71,12 @@ def broken(change):
         (lambda a: a.update(format="other"), "format ranking-answers/1"),
         (lambda a: a.pop("sealed"), "must have the keys sealed"),
         (lambda a: a["trials"][1].pop("order"), "must have the keys order"),
+        (lambda a: a.update(trials={}), "trials of .* must be list, got {}"),
+        (lambda a: a["trials"].append(7), "every trial of .* must be an object, got 7"),
+        (
+            lambda a: a["trials"][0].update(milliseconds="1 s"),
+            "milliseconds of every trial of .* must be a number, got '1 s'",
+        ),
         (lambda a: a["trials"][1]["order"].pop(), "order and shown must hold each of"),
         (lambda a: a.update(trials=[]), "at least one ranking"),
         (lambda a: a.update(sealed="?"), "names in .* cannot be read"),
