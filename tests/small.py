@@ -22,7 +22,7 @@ def small_config(network="ssim", **changes):
             "training.eval_batch_size": 40,
             "training.log_every": 2,
             "training.eval_every": 3,
-            "training.checkpoint_every": 2,
+            "training.checkpoint_every": 1000,  # After the last step alone.
         }
         | changes
     )

@@ -77,7 +77,8 @@ def test_any_checkpoint_that_was_kept_can_be_loaded(tmp_path):
 
 
 def test_finished_run_that_lost_its_last_checkpoint_goes_on_before(tmp_path):
-    config, data = small_config("conv"), stripes_dataset()
+    config = small_config("conv", **{"training.checkpoint_every": 2})
+    data = stripes_dataset()
     run = train(config, tmp_path, data=data)
     last = run.summary["steps"]
     (tmp_path / f"checkpoints/{last}").rename(tmp_path / "away")
@@ -88,7 +89,7 @@ def test_finished_run_that_lost_its_last_checkpoint_goes_on_before(tmp_path):
 
 
 def test_the_best_checkpoint_by_a_new_rule_may_be_gone(tmp_path):
-    kept = {"keep_checkpoints": 1, "keep_best": "max loss"}
+    kept = {"keep_checkpoints": 1, "keep_best": "max loss", "checkpoint_every": 2}
     config = small_config("conv", **{f"training.{k}": v for k, v in kept.items()})
     data = stripes_dataset()
     run = train(config, tmp_path, data=data)
