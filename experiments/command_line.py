@@ -92,9 +92,13 @@ def run(
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Ends a command outside of the loop of training, which hears SIGTERM itself."""
-    print("stopped by SIGTERM; start the same command again", file=sys.stderr)
-    sys.exit(PREEMPTED)
+    """Ends a command outside of the loop of training, which hears SIGTERM itself.
+
+    At once, for Python ignores errors that are raised while it collects garbage. What
+    is being written is whole or not there.
+    """
+    os.write(sys.stderr.fileno(), b"stopped by SIGTERM; start the same command again\n")
+    os._exit(PREEMPTED)
 
 
 def _keep_memory() -> None:

@@ -368,17 +368,31 @@ def test_keys_of_a_config():
         command_line.check_key(config, "seed.x")
 
 
-def test_sigterm_outside_of_training_is_exit_75_too():
+@pytest.mark.parametrize("collecting", [False, True])
+def test_sigterm_outside_of_training_is_exit_75_too(collecting):
+    """Python ignores errors while it collects garbage."""
     code = (
-        "import os, signal, time\n"
+        "import gc, os, signal, time\n"
         "from experiments import command_line\n"
-        "def main():\n"
+        "def stop(*_):\n"
+        "    gc.callbacks.clear()\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    for _ in range(9): pass\n"
+        "def main():\n"
+        f"    if {collecting}:\n"
+        "        gc.callbacks.append(stop)\n"
+        "        gc.collect()\n"
+        "    else:\n"
+        "        stop()\n"
         "    time.sleep(60)\n"
         "command_line.run(main)\n"
     )
     stopped = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=50,
     )
     assert stopped.returncode == 75
     assert stopped.stderr == "stopped by SIGTERM; start the same command again\n"
