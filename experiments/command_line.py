@@ -51,8 +51,7 @@ def run(
 ) -> None:
     """Parses the flags and runs a command; a user's mistake is one message, exit 1.
 
-    SIGTERM is exit 75, whenever it comes; between steps of training the state is saved
-    before.
+    SIGTERM is exit 75; where a network is being trained, its state is saved before.
 
     Args:
       main: the command.
@@ -94,8 +93,7 @@ def run(
 def _stop(number: int, frame: FrameType | None) -> None:
     """Ends a command outside of the loop of training, which hears SIGTERM itself.
 
-    At once, for Python ignores errors that are raised while it collects garbage. What
-    is being written is whole or not there.
+    At once, for Python ignores errors that are raised while it collects garbage.
     """
     os.write(sys.stderr.fileno(), b"stopped by SIGTERM; start the same command again\n")
     os._exit(PREEMPTED)

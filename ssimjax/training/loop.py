@@ -116,6 +116,8 @@ def fit(
         keep_best=options.keep_best,
     )
     with contextlib.ExitStack() as stack:
+        # Until all is written: the last checkpoint is saved beside the last evaluation.
+        notice = stack.enter_context(Notice())
         checkpoints = None
         if workdir is not None:
             stack.enter_context(alone_in(workdir))
@@ -146,7 +148,7 @@ def fit(
             seeds=seeds,
             workdir=workdir,
         )
-        state = run.train(state, start, since_row)
+        state = run.train(state, start, since_row, notice)
         summary = {
             "steps": run.steps,
             "continued_from": start,
@@ -166,7 +168,8 @@ def fit(
                 write_whole(workdir / "summary.json", text)
             barrier("summary is written")
         state = program.replicated(state)
-    if run.stopped:  # Whoever trains several networks shall not begin the next.
+    # Whoever trains several networks shall not begin the next.
+    if run.stopped or notice.received:
         raise Preempted(run.steps, workdir)
     return Fitted(state, history.rows, summary)
 
@@ -201,7 +204,7 @@ class _Run:
         # Whether SIGTERM came too late to leave steps out.
         self.stopped = False
 
-    def train(self, state: Any, start: int, since_row: Any) -> Any:
+    def train(self, state: Any, start: int, since_row: Any, notice: Notice) -> Any:
         """All steps from `start` on; `since_row` are metrics of steps without a row."""
         options, clock = self._options, self.clock
         recent: list[Any] = []
@@ -209,7 +212,6 @@ class _Run:
             recent.append({name: np.array(value) for name, value in since_row.items()})
         parts = list(calls(start, self.steps, options))
         with (
-            Notice() as notice,
             Profile(options.profile_steps, self._workdir) as profile,
             tqdm(
                 total=self.steps * self._images_per_step,
@@ -283,7 +285,6 @@ class _Run:
                 self.stopped = stopping
                 clock.resume()
             clock.pause()
-            self.stopped |= notice.received
         return state
 
     @property
