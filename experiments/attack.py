@@ -38,6 +38,8 @@ _ALL = (
     "square",
     "transfer",
 )
+# The least number of classes for which their losses are defined.
+_CLASSES = {"apgd_dlr": 3, "apgd_t": 4}
 _WORKDIR = command_line.define_workdirs("Folders of trained networks.")
 _CHECKPOINT = command_line.define_checkpoint()
 _ATTACKS = flags.DEFINE_list(
@@ -91,7 +93,9 @@ def main() -> None:
     if _EPSILONS.value is not None:
         epsilons = _pixels(_EPSILONS.value)
 
-    attacks = {name: _options(name) for name in _chosen(len(runs))}
+    _check_data(runs)
+    chosen = _chosen(len(runs), classes=len(first.dataset.classes))
+    attacks = {name: _options(name) for name in chosen}
     if "transfer" in attacks:
         if set(folders) == {source}:
             raise ValueError(
@@ -149,6 +153,21 @@ def main() -> None:
     print("\nPictures:", *pictures, sep="\n  ")
 
 
+def _check_data(runs: Mapping[str, Run]) -> None:
+    """Refuses networks that one table cannot compare."""
+    (first, one), *others = runs.items()
+    for name, run in others:
+        each = [(r.dataset.description, len(r.dataset.classes)) for r in (one, run)]
+        if each[0] != each[1]:
+            told = " and ".join(
+                f"{data!r} of {classes} classes for {network}"
+                for (data, classes), network in zip(each, (first, name))
+            )
+            raise ValueError(
+                f"--workdir must name networks of the same data, got {told}"
+            )
+
+
 def _check_images(surrogate: Run, runs: Mapping[str, Run]) -> None:
     """Refuses a surrogate that cannot see what the others are to be shown."""
     seen = surrogate.dataset.test.images.shape[1:]
@@ -174,7 +193,7 @@ def _pixels(values: Sequence[str]) -> list[float]:
     return [step / 255 for step in steps]
 
 
-def _chosen(networks: int) -> list[str]:
+def _chosen(networks: int, *, classes: int) -> list[str]:
     if _ATTACKS.value != ["all"]:
         if unknown := set(_ATTACKS.value) - {*_ALL, "pgd_l2"}:
             raise ValueError(
@@ -182,8 +201,12 @@ def _chosen(networks: int) -> list[str]:
                 f"{', '.join(sorted(unknown))}"
             )
         return _ATTACKS.value
-    alone = networks == 1 and _SURROGATE.value is None
-    return [name for name in _ALL if name != "transfer" or not alone]
+    left_out = {name for name, least in _CLASSES.items() if classes < least}
+    if left_out:
+        print(f"Not for {classes} classes: {', '.join(sorted(left_out))}.")
+    if networks == 1 and _SURROGATE.value is None:
+        left_out.add("transfer")
+    return [name for name in _ALL if name not in left_out]
 
 
 def _options(name: str) -> dict[str, int]:

@@ -10,6 +10,7 @@ bicubic enlargement by PSNR and SSIM of luma on every image, as is published for
 prints the means, and writes `super-resolution.json` and `.md`.
 """
 
+import io
 import json
 
 import PIL.Image
@@ -74,10 +75,11 @@ def _enlarge(name: str, runs: dict[str, Run]) -> None:
         )
     image = read_image(name)
     large = upscaled(run, image, seed=_SEED.value)
-    out.parent.mkdir(parents=True, exist_ok=True)
     picture = PIL.Image.fromarray(large.squeeze(2) if large.shape[2] == 1 else large)
-    with out.open("wb") as stream:
-        picture.save(stream, known[out.suffix.lower()])
+    encoded = io.BytesIO()  # A file that is there stays if this format cannot hold it.
+    picture.save(encoded, known[out.suffix.lower()])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(encoded.getvalue())
     height, width = image.shape[:2]
     print(f"{width}x{height} to {large.shape[1]}x{large.shape[0]} pixels:\n  {out}")
 

@@ -31,7 +31,7 @@ def cached(source: Source, folder: str | os.PathLike[str]) -> Arrays:
       The examples, images mapped from disk.
 
     Raises:
-      OSError: if the cache cannot be written; the message names it.
+      OSError: if the cache cannot be written; the message names it. Or as the source.
       ValueError: as `decode`.
     """
     if isinstance(source, Arrays):
@@ -45,6 +45,8 @@ def cached(source: Source, folder: str | os.PathLike[str]) -> Arrays:
                 if not entry.is_dir():
                     _build(source, entry)
     except OSError as error:
+        if not _of_the_cache(error, root):
+            raise
         raise OSError(
             f"cache {root} cannot be written: {error}; choose another with "
             "--config.data.cache_dir"
@@ -52,6 +54,14 @@ def cached(source: Source, folder: str | os.PathLike[str]) -> Arrays:
     return Arrays(
         np.load(entry / _IMAGES, mmap_mode="r"), np.load(entry / _LABELS), checked=True
     )
+
+
+def _of_the_cache(error: OSError, root: pathlib.Path) -> bool:
+    """Whether the system could not write, rather than the source not be read."""
+    if error.errno is None:  # An error of the source's own words.
+        return False
+    # A full disk names no file.
+    return error.filename is None or pathlib.Path(error.filename).is_relative_to(root)
 
 
 def _build(source: Source, entry: pathlib.Path) -> None:

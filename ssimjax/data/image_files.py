@@ -25,7 +25,9 @@ def image_files(folder: epath.PathLike) -> list[epath.Path]:
     root = epath.Path(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"no folder of images {root}")
-    files = sorted(f for f in root.iterdir() if f.suffix.lower() in SUFFIXES)
+    files = sorted(
+        f for f in root.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()
+    )
     if not files:
         raise FileNotFoundError(
             f"no images in {root}; expected files with one of {', '.join(SUFFIXES)}"

@@ -23,8 +23,9 @@ def read_image(file: epath.PathLike) -> np.ndarray:
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ValueError: if it is no image or cut short, or if it has transparent pixels or
-        more than 8 bits, none of which is dropped silently.
+      ValueError: if it is no image, damaged or larger than Pillow opens, or if it has
+        transparent pixels, several frames or (PNG and TIFF) more than 8 bits, none of
+        which is dropped silently.
     """
     path = epath.Path(file)
     if not path.is_file():
@@ -35,11 +36,20 @@ def read_image(file: epath.PathLike) -> np.ndarray:
                 return _pixels(image, path)
         except PIL.UnidentifiedImageError:
             raise ValueError(f"{path} is not an image that Pillow can read") from None
-        except OSError as error:
+        # Pillow calls some damaged files a SyntaxError.
+        except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def _pixels(image: PIL.Image.Image, path: epath.Path) -> np.ndarray:
+    # Of 16 bits, Pillow reads color as 8 and says so nowhere but in how it decodes. (In
+    # other formats, ";16" are those of a pixel.)
+    tiles = getattr(image, "tile", ()) if image.format in ("PNG", "TIFF") else ()
+    if any(";16" in str(tile[3]) for tile in tiles):
+        raise ValueError(f"{path} has 16 bits per channel; use 8")
+    # A photograph with a preview of itself is of several frames, too.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise ValueError(f"{path} has several frames; use a file with one")
     # A camera held upright stores rows as columns, and says so in the file.
     image = PIL.ImageOps.exif_transpose(image)
     if image.has_transparency_data:

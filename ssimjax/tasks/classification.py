@@ -78,14 +78,15 @@ class Classification(Learner):
         labels, mask = batch["label"], batch["mask"]
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         _, best = jax.lax.top_k(logits, min(5, logits.shape[-1]))
-        hits = best == labels[:, None]
+        finite = jnp.isfinite(logits).all(-1)
+        hits = (best == labels[:, None]) & finite[:, None]
         return masked_sums(
             mask,
             {
                 "loss": losses,
                 "top1": hits[:, 0],
                 "top5": hits.any(-1),
-                "nonfinite": ~jnp.isfinite(logits).all(-1),
+                "nonfinite": ~finite,
             },
         )
 

@@ -35,7 +35,15 @@ def weighted_mmd(
 
     Returns:
       MMD²; 0 where fewer than two count.
+
+    Raises:
+      ValueError: if a batch is of one example, of which there is no such estimate.
     """
+    if len(real) < 2:
+        raise ValueError(
+            "training.eval_batch_size must be >= 2 for a distance of two samples, got "
+            f"{len(real)}"
+        )
     weights = mask.astype(jnp.float32)
     count = weights.sum()
     apart = jnp.maximum(count * (count - 1), 1.0)

@@ -69,7 +69,8 @@ def attack_accuracy(
     Raises:
       FloatingPointError: if a logit is not finite. A broken model is not robust.
       ValueError: if an epsilon is negative, a split or an attack unknown, attacks are
-        of two norms, `examples` is below 1 or a surrogate missing.
+        of two norms or need more classes than there are, `examples` is below 1, or a
+        surrogate is missing, of other classes or of another number of seeds.
 
     References:
       Abobakr et al. 2018, SSIMLayer, Eq. 20 and Fig. 9.
@@ -93,18 +94,26 @@ def attack_accuracy(
         raise ValueError(f"attacks must be of one norm, as epsilons are, got {each}")
     if "transfer" in attacks and surrogate is None:
         raise ValueError("surrogate must be a trained network for 'transfer', got None")
-    hits_under = {
-        name: _hits_under(run, surrogate, name, options, divisor)
-        for name, options in attacks.items()
-    }
     hits_of = _scorer(run)
     states = run.states()
-    others = states if surrogate is None else surrogate.states()
+    others = states
+    if surrogate is not None and "transfer" in attacks:
+        others = surrogate.states()
+        if surrogate.dataset.classes != run.dataset.classes:
+            raise ValueError(
+                f"surrogate must know the classes of the attacked network, "
+                f"{', '.join(run.dataset.classes)}, got one of "
+                f"{', '.join(surrogate.dataset.classes)}"
+            )
     if len(others) not in (1, len(states)):
         raise ValueError(
             f"surrogate must have one seed or as many as the attacked network, "
             f"{len(states)}, got {len(others)}"
         )
+    hits_under = {
+        name: _hits_under(run, surrogate, name, options, divisor, states[0], others[0])
+        for name, options in attacks.items()
+    }
     rows = []
     for split in splits:
         arrays = getattr(run.dataset, split).spread(examples)
@@ -221,8 +230,13 @@ def _hits_under(
     name: str,
     options: Mapping[str, Any],
     divisor: float,
+    state: Any,
+    other: Any,
 ):
-    """A function that attacks all examples and says which are still right."""
+    """A function that attacks all examples and says which are still right.
+
+    What it cannot do for such states is an error now, before other attacks have run.
+    """
     mesh = data_mesh()
     shared = mesh.size > 1
     # Where a batch is shared, examples cannot move to whoever has room.
@@ -247,6 +261,13 @@ def _hits_under(
 
         found = attack(key, logits_fn, images, labels, epsilon=epsilon)
         return score(run.task.model(state), found, labels)
+
+    examples = run.dataset.test.images
+    one = {
+        "image": jax.ShapeDtypeStruct((1, *examples.shape[1:]), examples.dtype),
+        "label": jax.ShapeDtypeStruct((1,), np.int32),
+    }
+    jax.eval_shape(hits, root_key(0), state, other, one, jnp.float32(0))
 
     def all_hits(
         key: PRNGKeyArray, state: Any, other: Any, arrays: Arrays, epsilon: float

@@ -96,7 +96,8 @@ def train(
 
     Raises:
       FileExistsError: if the folder holds a run of another config, or on other data.
-      FileNotFoundError: if the data are not there.
+      FileNotFoundError: if the data are not there, or the checkpoints of a run that
+        has ended are gone.
       FloatingPointError: if a loss or a gradient is not finite.
       OSError: if the folder cannot be written.
       Preempted: if SIGTERM came; the state is saved, and the same call continues.
@@ -200,6 +201,11 @@ def _restored(
         skip_nonfinite=False,
     )
     nothing = FileNotFoundError(f"workdir {folder} holds no checkpoint yet")
+    if (folder / "summary.json").exists():
+        nothing = FileNotFoundError(
+            f"workdir {folder} holds the results of a run, but its checkpoints are "
+            "gone; to train it again, delete the folder or name another"
+        )
     if not (folder / "checkpoints").exists():
         raise nothing
     with training.Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:

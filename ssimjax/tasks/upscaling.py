@@ -107,19 +107,22 @@ def folder_scores(
       runs: networks of that factor, by name.
 
     Returns:
-      A row for each image and method, "bicubic" first: `image`, the file's name without
-      its ending, `method`, `psnr` in dB and `ssim`; of several seeds the mean of each,
-      `_sd` and `_each`.
+      A row for each image and method, "bicubic" first: `image`, the file's name,
+      `method`, `psnr` in dB and `ssim`; of several seeds the mean of each, `_sd` and
+      `_each`.
 
     Raises:
       FileNotFoundError: if there is no such folder, or no image in it.
-      ValueError: if a network has another factor, or an image is too small.
+      ValueError: if a network has another factor or is called "bicubic", or an image is
+        too small.
 
     References:
       Dong et al. 2016, Image super-resolution using deep convolutional networks,
       Section 4.
     """
     runs = dict(runs or {})
+    if "bicubic" in runs:
+        raise ValueError("runs must not be called 'bicubic', which has rows of its own")
     for name, run in runs.items():
         if run.task.factor != factor:
             raise ValueError(
@@ -139,7 +142,7 @@ def folder_scores(
             values = {
                 score: np.array([one[score] for one in scores]) for score in scores[0]
             }
-            rows.append({"image": file.stem, "method": method} | with_spread(values))
+            rows.append({"image": file.name, "method": method} | with_spread(values))
     return rows
 
 

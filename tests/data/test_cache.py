@@ -110,3 +110,16 @@ def test_a_source_that_fails_leaves_nothing(folder, tmp_path):
     with pytest.raises(ValueError, match="images of a data set must have one shape"):
         cached(Folder(folder), tmp_path / "cache")
     assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_a_source_that_cannot_be_read_is_no_fault_of_the_cache(folder, tmp_path):
+    (folder / "cat" / "9.png").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"^no image file .*9.png$"):
+        cached(Folder(folder), tmp_path / "cache")
+
+    class Locked(Slow):
+        def __getitem__(self, index):
+            raise PermissionError(13, "Permission denied", str(folder / "x.png"))
+
+    with pytest.raises(PermissionError, match=r"^\[Errno 13\] .*x.png'$"):
+        cached(Locked(tmp_path / "log", 0.0), tmp_path / "cache")

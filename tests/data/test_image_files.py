@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -14,6 +17,7 @@ def folder(tmp_path):
         pixels = rng.integers(0, 256, shape, np.uint8)
         PIL.Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "folder.png").mkdir()
     return tmp_path
 
 
@@ -110,10 +114,56 @@ def test_what_would_be_lost_is_refused(tmp_path):
     with pytest.raises(ValueError, match="glass.png has transparent pixels"):
         read_image(tmp_path / "glass.png")
     PIL.Image.fromarray(np.zeros((5, 6), np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match="mode 'I;16'; use 8 bits per channel"):
+    with pytest.raises(ValueError, match=r"deep.png has 16 bits per channel; use 8"):
         read_image(tmp_path / "deep.png")
+    PIL.Image.fromarray(np.zeros((5, 6), np.float32)).save(tmp_path / "real.tif")
+    with pytest.raises(ValueError, match="mode 'F'; use 8 bits per channel"):
+        read_image(tmp_path / "real.tif")
+    frames = [PIL.Image.new("RGB", (6, 5), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match="film.gif has several frames"):
+        read_image(tmp_path / "film.gif")
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match="text.png is not an image"):
         read_image(tmp_path / "text.png")
     with pytest.raises(FileNotFoundError, match="no image file .*none.png"):
         read_image(tmp_path / "none.png")
+
+
+def png(*, bits, kind, channels, length=None):
+    """A black PNG of 6x5 pixels, which Pillow would not write; IDAT of any length."""
+
+    def chunk(name, data, length=None):
+        crc = struct.pack(">I", zlib.crc32(name + data))
+        return struct.pack(">I", length or len(data)) + name + data + crc
+
+    header = struct.pack(">IIBBBBB", 6, 5, bits, kind, 0, 0, 0)
+    rows = zlib.compress(bytes(5 * (1 + 6 * channels * bits // 8)))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", rows, length)
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bits_are_refused_of_every_kind_of_png(kind, channels, tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(png(bits=16, kind=kind, channels=channels))
+    with pytest.raises(ValueError, match=r"x.png has 16 bits per channel; use 8"):
+        read_image(path)
+    if kind < 4:  # Black and opaque.
+        path.write_bytes(png(bits=8, kind=kind, channels=channels))
+        assert read_image(path).shape == (5, 6, channels)
+
+
+def test_damaged_and_huge_files_are_named(tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    path.write_bytes(png(bits=8, kind=2, channels=3, length=3))
+    with pytest.raises(ValueError, match=r"x.png cannot be read: broken PNG file"):
+        read_image(path)
+    path.write_bytes(png(bits=8, kind=2, channels=3))
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match=r"x.png cannot be read: Image size .*limit"):
+        read_image(path)

@@ -271,6 +271,26 @@ def test_surrogate_must_be_a_classifier_of_the_same_images(tmp_path):
         assert failed.returncode == 1 and message in failed.stderr
 
 
+def test_attack_compares_networks_of_one_data_set(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = rng.integers(0, 256, (16, 16), np.uint8)
+            PIL.Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{i}.png")
+    pets = {"data.source": "folder", "data.data_dir": str(tmp_path / "pets")}
+    folder = small_run(tmp_path / "pair", **pets)
+    # No attack moves images by nothing.
+    done = run("attack", f"--workdir={folder}", "--attacks=all", "--epsilons=0")
+    assert done.returncode == 0, done.stderr
+    assert "Not for 2 classes: apgd_dlr, apgd_t.\n" in done.stdout
+    assert "| apgd_ce" in done.stdout and "| apgd_t" not in done.stdout
+    other = small_run(tmp_path / "other")
+    failed = run("attack", f"--workdir={folder},{other}", "--epsilons=0")
+    assert failed.returncode == 1
+    assert "--workdir must name networks of the same data, got 'images" in failed.stderr
+
+
 def small_coder(folder, **data):
     """A trained autoencoder of patches."""
     config = reconstruction.defaults()

@@ -40,13 +40,23 @@ def test_enlarges_a_file(workdir, images, name, tmp_path):
     assert difference.max() <= 1  # Here there are eight devices, and there one.
 
 
+def test_a_picture_that_cannot_be_written_leaves_the_one_before(workdir, tmp_path):
+    PIL.Image.new("L", (8200, 4)).save(tmp_path / "wide.png")
+    out = tmp_path / "large.webp"  # Which is of 16383 pixels at most.
+    out.write_text("precious")
+    arguments = (tmp_path / "wide.png", f"--workdir={workdir}", f"--out={out}")
+    done = run("super_resolve", *arguments)
+    assert done.returncode == 1 and "exceeds WebP limit" in done.stderr
+    assert out.read_text() == "precious"
+
+
 def test_judges_networks_on_folders(workdir, images):
     done = run("super_resolve", f"--workdir={workdir}", f"--evaluate={images}")
     assert done.returncode == 0, done.stderr
     rows = json.loads((workdir / "super-resolution.json").read_text())[images.name]
     assert [(row["image"], row["method"]) for row in rows] == [
         (image, method)
-        for image in ("cat", "gray", "mean")
+        for image in ("cat.png", "gray.bmp", "mean")
         for method in ("bicubic", "net")
     ]
     for first, second, mean in zip(rows[:2], rows[2:4], rows[4:]):
@@ -56,7 +66,7 @@ def test_judges_networks_on_folders(workdir, images):
             row for row in done.stdout.splitlines() if f"| {mean['method']}" in row
         )
         assert cell in line and f"| {mean['ssim']:.4f}" in line
-    assert "| cat " in (workdir / "super-resolution.md").read_text()
+    assert "| cat.png " in (workdir / "super-resolution.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,8 @@ def test_weighted_mmd_leaves_out_what_does_not_count():
         weighted_mmd(x, y, mask, kernel), expected, rtol=1e-5, atol=1e-7
     )
     assert weighted_mmd(x, y, mask & (jnp.arange(6) == 0), kernel) == 0
+    with pytest.raises(ValueError, match="eval_batch_size must be >= 2 .*got 1"):
+        weighted_mmd(x[:1], y[:1], mask[:1], kernel)
 
 
 @pytest.mark.usefixtures("own_errors")

@@ -74,6 +74,35 @@ def test_what_an_attack_needs(runs):
         attack_accuracy(runs["ssim"], epsilons=(0.1,), attacks={"transfer": {}})
     with pytest.raises(ValueError, match="name must be one of .* got 'deepfool'"):
         attack_accuracy(runs["ssim"], epsilons=(0.1,), attacks={"deepfool": {}})
+    data = runs["conv"].dataset._replace(classes=("across", "down", "neither"))
+    other = runs["conv"]._replace(dataset=data)
+    with pytest.raises(ValueError, match="across, down, got one of across, down, nei"):
+        attack_accuracy(
+            runs["ssim"], epsilons=(0.1,), attacks={"transfer": {}}, surrogate=other
+        )
+
+
+def test_mistakes_are_found_before_the_first_attack(runs, monkeypatch):
+    monkeypatch.setattr("ssimjax.tasks.robustness.in_all_batches", pytest.fail)
+    for attack, options, message in (
+        ("apgd_dlr", {}, "'dlr' needs 3 or more classes, got 2"),
+        ("pgd", {"top_k": 5}, "top_k must be at least 1 and below the 2 classes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            attack_accuracy(
+                runs["conv"], epsilons=(0.1,), attacks={"noise": {}, attack: options}
+            )
+
+
+def test_seeds_of_a_surrogate_matter_to_transfer_alone(runs):
+    config = runs["conv"].config.copy_and_resolve_references()
+    config.seeds = 3
+    state = jax.tree.map(lambda x: jnp.concatenate([x, x[:1]]), runs["conv"].state)
+    three = runs["conv"]._replace(config=config, state=state)
+    given = {"epsilons": (0.0,), "splits": ("test",), "surrogate": three}
+    assert attack_accuracy(runs["ssim"], attacks={"fgsm": {}}, **given)
+    with pytest.raises(ValueError, match="as many as the attacked network, 2, got 3"):
+        attack_accuracy(runs["ssim"], attacks={"transfer": {}}, **given)
 
 
 def test_euclidean_attacks_have_a_table_of_their_own(runs):

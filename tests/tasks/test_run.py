@@ -88,6 +88,17 @@ def test_finished_run_that_lost_its_last_checkpoint_goes_on_before(tmp_path):
     assert (tmp_path / f"checkpoints/{last}").is_dir()
 
 
+def test_finished_run_without_checkpoints_is_told_from_one_that_has_none_yet(tmp_path):
+    config, data = small_config("conv"), stripes_dataset()
+    train(config, tmp_path, data=data)
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(FileNotFoundError, match="results .* its checkpoints are gone"):
+        train(config, tmp_path, data=data)
+    (tmp_path / "summary.json").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint yet"):
+        load(tmp_path, data=data)
+
+
 def test_the_best_checkpoint_by_a_new_rule_may_be_gone(tmp_path):
     kept = {"keep_checkpoints": 1, "keep_best": "max loss", "checkpoint_every": 2}
     config = small_config("conv", **{f"training.{k}": v for k, v in kept.items()})
@@ -223,6 +234,16 @@ def test_nan_logits_are_an_error_not_robustness(run):
         FloatingPointError, match=r"not finite for 100.00% of the train"
     ):
         attack_accuracy(broken, epsilons=(0.0,))
+
+
+def test_nan_logits_are_no_hits(run):
+    _, run = run
+    batch = {"image": run.dataset.test.images[:8], "label": np.zeros(8, np.int32)}
+    batch["mask"] = np.ones(8, bool)
+    broken = jax.tree.map(lambda x: jnp.nan * x, run.states()[0])
+    sums = jax.jit(run.task.eval_step)(broken, batch)
+    # NaN is the largest for argmax: the first class would be the guess.
+    assert sums["top1"] == 0 and sums["top5"] == 0 and sums["nonfinite"] == 8
 
 
 def test_bad_attack_arguments(run):

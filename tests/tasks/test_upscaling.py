@@ -62,10 +62,10 @@ def test_bicubic_rows_are_the_published_ones(name):
 def test_scores_by_hand(run, folder):
     rows = folder_scores(folder, factor=2, runs={"net": run})
     assert [(row["image"], row["method"]) for row in rows] == [
-        ("cat", "bicubic"),
-        ("cat", "net"),
-        ("coins", "bicubic"),
-        ("coins", "net"),
+        ("cat.png", "bicubic"),
+        ("cat.png", "net"),
+        ("coins.png", "bicubic"),
+        ("coins.png", "net"),
     ]
     cat = np.asarray(PIL.Image.open(folder / "cat.png"))[:50, :62] / 255
     coins = np.asarray(PIL.Image.open(folder / "coins.png"))[:46, :60, None] / 255
@@ -84,7 +84,7 @@ def test_scores_by_hand(run, folder):
             values = [
                 float(function(x, pixels[0], data_range=255.0)) for x in pixels[1:]
             ]
-            bicubic, net = (row for row in rows if row["image"] == name)
+            bicubic, net = (row for row in rows if row["image"] == f"{name}.png")
             assert abs(bicubic[score] - values[0]) < 1e-3
             np.testing.assert_allclose(net[f"{score}_each"], values[1:], atol=1e-3)
             np.testing.assert_allclose(net[score], np.mean(values[1:]), atol=1e-3)
