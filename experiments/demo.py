@@ -20,7 +20,9 @@ _SEED = flags.DEFINE_integer(
     "seed", 0, "Of initialisation, shuffling, augmentation.", lower_bound=0
 )
 _EPOCHS = flags.DEFINE_float("epochs", None, "Instead of the quickstart's.")
-_EXAMPLES = flags.DEFINE_integer("examples", 1000, "Attacked examples of each split.")
+_EXAMPLES = flags.DEFINE_integer(
+    "examples", 1000, "Attacked examples of each split.", lower_bound=1
+)
 
 
 def main() -> None:

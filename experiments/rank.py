@@ -28,7 +28,9 @@ _IMAGES = flags.DEFINE_integer(
     "How many test images, spread evenly; default 30 to build, to analyse those that "
     "people ranked, or all.",
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of the orders in which a page shows things.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of the orders in which a page shows things.", lower_bound=0
+)
 _ANSWERS = flags.DEFINE_list("answers", [], "JSON files that people exported.")
 _METRICS = flags.DEFINE_list(
     "metrics", [], "Losses of ssimjax.losses that rank, too, such as mse,ssim."

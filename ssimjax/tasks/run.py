@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from ssimjax.tasks.learner import as_floats
 from ssimjax.training.checkpoints import parse_best, scores
 from ssimjax.training.workdir import alone_in, read_json
 
+_T = TypeVar("_T")
 # Training images whose codes are standardised.
 _CODES = 10_000
 
@@ -208,21 +209,25 @@ def _restored(
         )
     if not (folder / "checkpoints").exists():
         raise nothing
-    with training.Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
-        history = training.read_rows(folder / "metrics.jsonl")
-        steps, found = checkpoints.steps, None
-        if steps:
+
+    def read() -> tuple[list[training.Row], tuple[int, Any, Any] | None]:
+        with training.Checkpoints(folder / "checkpoints", read_only=True) as there:
+            history = training.read_rows(folder / "metrics.jsonl")
+            if not there.steps:
+                return history, None
             step = checkpoint
             if step == "best":
                 step = _best(
-                    steps,
+                    there.steps,
                     history,
                     config.training.keep_best,
                     config.training.checkpoint_every,
                 )
-            found = checkpoints.restore(
+            return history, there.restore(
                 program.abstract_state(), only=step, report=logging.warning
             )
+
+    history, found = _beside_a_writer(folder / "checkpoints", read)
     if found is None:
         raise nothing
     file = folder / "summary.json"
@@ -236,6 +241,21 @@ def _restored(
         history=history,
         summary=summary if summary.get("steps") == found[0] else {},
     )
+
+
+def _beside_a_writer(folder: epath.Path, read: Callable[[], _T]) -> _T:
+    """What is read in a folder, again if it fails and the folder has changed.
+
+    A run that is being trained removes its older checkpoints, perhaps this one.
+    """
+    for _ in range(5):
+        before = sorted(path.name for path in folder.iterdir())
+        try:
+            return read()
+        except (OSError, ValueError):
+            if sorted(path.name for path in folder.iterdir()) == before:
+                raise
+    return read()
 
 
 def _best(

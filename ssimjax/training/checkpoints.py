@@ -193,6 +193,8 @@ class Checkpoints:
     ) -> None:
         for step, error in errors.items():
             path = self._folder / str(step)
+            if self._read_only and not path.exists():
+                continue  # The run that is writing has removed it.
             report(f"checkpoint {path} is broken and not used: {_in_short(error)}")
             if is_main() and not self._read_only:
                 aside = self._folder / f"broken-{step}"

@@ -231,6 +231,8 @@ def test_attack_without_a_run(tmp_path):
             "error: flag --epochs=0.0: must be > 0",
         ),
         (["benchmark", "layer", "--repeats=0"], "error: flag --repeats=0: "),
+        (["demo", "--workdir=a", "--examples=0"], "error: flag --examples=0: "),
+        (["rank", "build", "--out=a", "--seed=-1"], "error: flag --seed=-1: "),
     ],
 )
 def test_flags_out_of_their_range(arguments, message):

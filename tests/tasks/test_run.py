@@ -17,6 +17,7 @@ from ssimjax.tasks import (
     load,
     train,
 )
+from ssimjax.training import Checkpoints
 from tests.small import small_config, stripes_dataset
 
 
@@ -97,6 +98,32 @@ def test_finished_run_without_checkpoints_is_told_from_one_that_has_none_yet(tmp
     (tmp_path / "summary.json").unlink()
     with pytest.raises(FileNotFoundError, match="holds no checkpoint yet"):
         load(tmp_path, data=data)
+
+
+def test_a_run_that_is_being_trained_can_be_loaded(tmp_path, monkeypatch):
+    kept = {"checkpoint_every": 2, "keep_checkpoints": 2}
+    config = small_config("conv", **{f"training.{k}": v for k, v in kept.items()})
+    data = stripes_dataset()
+    run = train(config, tmp_path, data=data)
+    steps = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+    older, newest = (tmp_path / "checkpoints" / str(step) for step in steps)
+    usual, calls = Checkpoints.restore, []
+
+    def disturbed(self, *arguments, **options):
+        calls.append(older.exists())
+        if older.exists():
+            shutil.rmtree(older)  # As a run does that has written a newer one.
+            raise ValueError("no checkpoint can be read")
+        return usual(self, *arguments, **options)
+
+    monkeypatch.setattr(Checkpoints, "restore", disturbed)
+    chex.assert_trees_all_equal(load(tmp_path, data=data).state, run.state)
+    assert calls == [True, False]
+    (newest / "_CHECKPOINT_METADATA").unlink()
+    shutil.rmtree(newest / "state")
+    with pytest.raises(ValueError, match="no checkpoint in .* can be read"):
+        load(tmp_path, data=data)
+    assert calls == [True, False, False]
 
 
 def test_the_best_checkpoint_by_a_new_rule_may_be_gone(tmp_path):
