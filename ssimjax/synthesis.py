@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ssimjax.ops import ssim
+from ssimjax.ops.constants import check_constants
 
 Metric = Callable[[Array, Array], Array]
 
@@ -112,8 +113,7 @@ def maximally_differentiating(
         )
     # A number of NumPy or JAX could not be a constant of the program.
     data_range = float(data_range)
-    if not data_range > 0:
-        raise ValueError(f"data_range must be > 0, got {data_range}")
+    check_constants(data_range=data_range)
     if mse is None:
         mse = 0.01 * data_range**2
     if not 0 < mse < data_range**2:

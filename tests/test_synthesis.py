@@ -115,7 +115,7 @@ def test_batches_colours_and_other_metrics():
     "image, changes, message",
     [
         (CAMERA[..., 0], {}, r"\[..., height, width, channels\], got \(64, 64\)"),
-        (CAMERA, {"data_range": 0.0}, "data_range must be > 0, got 0.0"),
+        (CAMERA, {"data_range": 0.0}, "data_range must be > 0 and finite, got 0.0"),
         (CAMERA, {"mse": 0.0}, r"mse must lie in \(0, 1.0\), got 0.0"),
         (CAMERA, {"mse": 1.5}, r"mse must lie in \(0, 1.0\), got 1.5"),
         (CAMERA, {"steps": 0}, "steps must be >= 1, got 0"),

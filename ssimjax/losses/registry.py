@@ -102,7 +102,8 @@ def window_of(description: Any) -> Window:
     if isinstance(description, Window):
         return description
     items = list(description.items()) if hasattr(description, "items") else []
-    if len(items) != 1 or items[0][0] not in _WINDOWS:
+    named = len(items) == 1 and items[0][0] in _WINDOWS
+    if not named or not hasattr(items[0][1], "items"):
         raise ValueError(
             "a window must be one of {'gaussian': {'size': ..., 'sigma': ...}} and "
             f"{{'uniform': {{'size': ...}}}}, got {description!r}"

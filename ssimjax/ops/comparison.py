@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.ops import columns
+from ssimjax.ops.constants import check_constants
 from ssimjax.ops.images import Downsampling, Images, Mask, Pair, prepare
 from ssimjax.ops.map_means import WindowMap
 from ssimjax.ops.moments import (
@@ -25,6 +26,7 @@ from ssimjax.ops.strips import strip_means, tiling
 from ssimjax.ops.windows import (
     Padding,
     Window,
+    check_window,
     local_mean,
     local_mean_for_one_use,
 )
@@ -147,9 +149,8 @@ def compare_pair(
     spatial_axes: int,
 ) -> Comparison:
     """Takes the moments of a prepared pair; the arguments are those of `ssim`."""
-    for name, value in (("k1", k1), ("k2", k2)):
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value}")
+    check_constants(k1=k1, k2=k2)
+    check_window(window)
     c1, c2 = (k1 * pair.data_range) ** 2, (k2 * pair.data_range) ** 2
     images = bordered(pair, window, padding=padding, spatial_axes=spatial_axes)
     moments = bordered_moments(

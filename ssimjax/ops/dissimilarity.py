@@ -6,8 +6,9 @@ keep all their digits. The stabilisers are those of `similarity.py`.
 
 from jaxtyping import Array, Float
 
+from ssimjax.ops.constants import check_exponents
 from ssimjax.ops.moments import Moments
-from ssimjax.ops.powers import check_exponents, power_dissimilarity
+from ssimjax.ops.powers import power_dissimilarity
 from ssimjax.ops.variances import (
     deviation_product,
     squared_difference_of_deviations,

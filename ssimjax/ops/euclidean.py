@@ -1,6 +1,7 @@
 """Kernel matrices of two sets of vectors: functions of their Euclidean distances."""
 
 import functools
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -132,10 +133,11 @@ def total(terms: Iterable[Array]) -> Array:
 
 
 def check_positive(name: str, values: Sequence[float]) -> None:
-    """Raises a ValueError unless there are numbers, all of them > 0."""
-    if np.ndim(values) != 1 or not len(values) or not all(v > 0 for v in values):
+    """Raises a ValueError unless there are numbers, all finite and > 0."""
+    sequence = np.ndim(values) == 1 and len(values) > 0
+    if not sequence or not all(0 < value < math.inf for value in values):
         raise ValueError(
-            f"{name} must be a sequence of one or more numbers > 0, got {values}"
+            f"{name} must be a sequence of one or more finite numbers > 0, got {values}"
         )
 
 

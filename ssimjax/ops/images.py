@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Integer
 
 from ssimjax.ops.blocks import block_means
+from ssimjax.ops.constants import check_constants
 
 Images = Float[ArrayLike, "..."] | Integer[ArrayLike, "..."]
 Mask = Float[ArrayLike, "..."] | Integer[ArrayLike, "..."] | Bool[ArrayLike, "..."]
@@ -257,8 +258,7 @@ def _as_floats(
             "data_range is required for floating-point images: the largest possible "
             "pixel minus the smallest, for example 1.0 or 255.0"
         )
-    if not data_range > 0:
-        raise ValueError(f"data_range must be > 0, got {data_range}")
+    check_constants(data_range=data_range)
     dtype = jnp.promote_types(jnp.promote_types(x.dtype, y.dtype), jnp.float32)
     return x.astype(dtype), y.astype(dtype), data_range
 
@@ -297,6 +297,8 @@ def _check_range(x: Array, y: Array, mask: Array | None, data_range: float) -> N
 
 def _as_weights(mask: Mask, x: Array, y: Array, axes: int) -> Array:
     weights = jnp.asarray(mask)
+    if jnp.iscomplexobj(weights):
+        raise TypeError(f"mask must hold numbers or booleans, got {weights.dtype}")
     spatial, channels = x.shape[-axes:-1], x.shape[-1]
     fits = weights.ndim >= axes and weights.shape[-axes:-1] == spatial
     if not fits or weights.shape[-1] not in (1, channels):

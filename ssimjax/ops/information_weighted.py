@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ssimjax.ops.compiled import compiled
+from ssimjax.ops.constants import check_constants
 from ssimjax.ops.dissimilarity import contrast_structure_dissimilarity, dissimilarity
 from ssimjax.ops.images import Images, prepare
 from ssimjax.ops.moments import image_moments
@@ -124,9 +125,7 @@ def iw_ssim(
 
 
 def _check_parameters(window, k1, k2, weights, block_size, noise_variance):
-    for name, value in {"k1": k1, "k2": k2, "noise_variance": noise_variance}.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value}")
+    check_constants(k1=k1, k2=k2, noise_variance=noise_variance)
     if len(weights) == 0 or not all(value > 0 for value in weights):
         raise ValueError(
             f"weights must be one number > 0 per scale, got {tuple(weights)}"

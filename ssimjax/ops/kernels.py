@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ssimjax.ops.compiled import compiled
+from ssimjax.ops.constants import check_constants
 from ssimjax.ops.distance import DistanceForm, Norm
 from ssimjax.ops.euclidean import check_positive, check_sets, total
 from ssimjax.ops.images import Images, prepare
@@ -273,9 +274,9 @@ def _pooled_over_windows(
     pair = prepare(
         x[:, None], y[None], data_range=data_range, spatial_axes=spatial_axes
     )
-    for name, value in {"k1": k1, "k2": k2, "max_bytes": max_bytes}.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value}")
+    check_constants(k1=k1, k2=k2)
+    if not max_bytes > 0:
+        raise ValueError(f"max_bytes must be > 0, got {max_bytes}")
     if stride < 1:
         raise ValueError(f"stride must be >= 1 pixel, got {stride}")
     if norm not in ("frobenius", "mean"):

@@ -69,15 +69,16 @@ def ms_ssim(
       k2: as in `ssim`.
       negatives: what is done to values below 0, whose fractional powers are not real:
         "relu": means are raised to 0; "floor": each pixel is raised to 0 before the
-        mean; "shift": (1 + mean) / 2; "raw": nothing, and powers are continued as odd
-        functions, -|mean|^β.
+        mean; "shift": (1 + mean) / 2; "raw": nothing, and powers that are
+        no whole numbers are continued as odd functions, -|mean|^β.
       odd_sizes: how an odd side is halved: "symmetric": the last pixel stands for two,
         (n + 1) / 2; "zero": a zero before and after, and all zeros count, (n + 1) / 2;
         "replicate": if any side is odd, the first row, column (...) is repeated in
         front of every side, and an odd rest dropped; "drop": the last pixel is
         dropped, (n - 1) / 2. Even sides are halved alike.
-      channels: "separate": MS-SSIM per channel, then their mean; "joint": means over
-        windows and channels before the product.
+      channels: "separate": MS-SSIM per channel, then their mean, in which a channel has
+        the weight that a mask gives it at the first scale; "joint": means over windows
+        and channels before the product.
       luma: as in `ssim`.
       spatial_axes: as in `ssim`.
       check_range: as in `ssim`.
@@ -178,7 +179,8 @@ def ms_ssim_map(
       sample_covariance: as in `ssim`.
       k1: as in `ssim`.
       k2: as in `ssim`.
-      negatives: as in `ms_ssim`, for each pixel; "floor" and "relu" are the same here.
+      negatives: as in `ms_ssim`, for each pixel, and at the last scale for l and for cs
+        apart; "floor" and "relu" are the same here.
         With weights of 1, "raw" is the plain product.
       luma: as in `ssim`.
       spatial_axes: as in `ssim`.

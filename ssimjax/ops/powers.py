@@ -81,9 +81,3 @@ def power_dissimilarity(
     small = errors < 0.5
     near = -jnp.expm1(exponent * jnp.log1p(-jnp.where(small, errors, 0.0)))
     return jnp.where(small, near, 1 - signed_power(1 - errors, exponent))
-
-
-def check_exponents(exponents: tuple[float, float, float]) -> None:
-    """Raises unless α, β and γ are three numbers > 0."""
-    if len(exponents) != 3 or not all(value > 0 for value in exponents):
-        raise ValueError(f"exponents must be three numbers > 0, got {exponents}")

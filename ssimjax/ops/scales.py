@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from ssimjax.ops.blocks import block_means
 from ssimjax.ops.comparison import Comparison, compare_pair
 from ssimjax.ops.images import Images, Mask, Pair, prepare
-from ssimjax.ops.windows import Padding, Window, pad_with_edge
+from ssimjax.ops.windows import Padding, Window, check_window, pad_with_edge
 
 OddSizes = Literal["symmetric", "zero", "replicate", "drop"]
 
@@ -39,6 +39,7 @@ def compare_scales(
         raise ValueError(
             f"odd_sizes must be one of {tuple(_ODD_MARGINS)}, got {odd_sizes!r}"
         )
+    check_window(window)
     pair = prepare(
         x,
         y,

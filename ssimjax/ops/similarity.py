@@ -9,12 +9,13 @@ from typing import Literal
 
 from jaxtyping import Array, Float
 
+from ssimjax.ops.constants import check_constants, check_exponents
 from ssimjax.ops.dissimilarity import (
     contrast_structure_dissimilarity,
     luminance_dissimilarity,
 )
 from ssimjax.ops.moments import Moments
-from ssimjax.ops.powers import check_exponents, signed_power
+from ssimjax.ops.powers import signed_power
 from ssimjax.ops.variances import (
     deviation_product,
     squared_difference_of_deviations,
@@ -179,10 +180,12 @@ def similarity(
       Wang et al. 2004, Image quality assessment, Eq. 12 and 13. Abobakr et al. 2018,
       Eq. 1 and 8.
     """
-    for name, value in {"c1": c1, "c2": c2, "c3": c2 if c3 is None else c3}.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value}")
+    check_constants(c1=c1, c2=c2, c3=c2 if c3 is None else c3)
     check_exponents(exponents)
+    if structure_form not in ("standard", "printed"):
+        raise ValueError(
+            f"structure_form must be 'standard' or 'printed', got {structure_form!r}"
+        )
     if is_product(c3, exponents, structure_form):
         return luminance(moments, c1) * contrast_structure(moments, c2)
     alpha, beta, gamma = exponents

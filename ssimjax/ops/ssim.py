@@ -58,7 +58,8 @@ def ssim(
       data_range: L, the largest possible pixel minus the smallest. Required for floats;
         integers take the range of their dtype if it is None.
       mask: weights >= 0 of the pixels, numbers or booleans, `[*batch, *spatial, 1 or
-        channels]`. Pixels of weight 0 have no influence, even if they are NaN.
+        channels]`. Pixels of weight 0 have no influence, even if they are NaN. A border
+        of zeros has the largest weight of its image.
       window: weights of the local statistics: `gaussian_window`, `uniform_window`.
       padding: "valid" for whole windows alone, or one of "zero", "reflect", "symmetric"
         and "edge" for a map as large as the images; see `pad_to_same`.
@@ -80,10 +81,11 @@ def ssim(
       for float64 input. NaN under `jax.jit` where a mask is all zero.
 
     Raises:
-      TypeError: if one image is integer and the other float, or either is neither.
+      TypeError: if one image is integer and the other float, or either is neither, if
+        the mask is complex, or `window` is no window.
       ValueError: if shapes do not fit, images are smaller than the window,
-        `data_range` is missing for floats, a constant is not positive, or a mask is
-        negative, NaN or all zero.
+        `data_range` is missing for floats, a constant is not finite and > 0, or a mask
+        is negative, NaN or all zero.
 
     Example:
       >>> import jax.numpy as jnp

@@ -203,6 +203,15 @@ def uniform_window(size: int | Sequence[int] = 7) -> Window:
 UNIFORM_7 = uniform_window(7)
 
 
+def check_window(window: Window) -> None:
+    """Raises a TypeError where something else is given, such as a size."""
+    if not isinstance(window, Window):
+        raise TypeError(
+            "window must be a Window, as gaussian_window and uniform_window make them, "
+            f"got {window!r}"
+        )
+
+
 def pad_to_same(
     image: Float[Array, "..."],
     window: Window,

@@ -189,6 +189,7 @@ def test_a_new_loss_is_one_decorated_function(monkeypatch):
         ("sim", {}, "no loss is named 'sim'; did you mean 'ssim'"),
         ("ssim", {"windw": 1}, "loss 'ssim' has no argument 'windw'; did you mean"),
         ("ssim", {"window": 11}, "a window must be one of"),
+        ("ssim", {"window": {"gaussian": 3}}, "a window must be one of"),
         ("mixture", {"terms": []}, "terms must name at least one loss"),
         ("mixture", {"terms": [{"name": "mse"}]}, "must have a name and a weight"),
         (

@@ -371,7 +371,11 @@ def test_float32_is_within_2e_6_of_float64():
         (((64, 64),) * 2, {}, r"x must have the axes \[..., height, width, channels"),
         (((64, 64, 0),) * 2, {}, "x and y have an empty axis"),
         (((64, 64, 1),) * 2, {"data_range": None}, "data_range is required"),
-        (((64, 64, 1),) * 2, {"data_range": 0.0}, "data_range must be > 0, got 0.0"),
+        (
+            ((64, 64, 1),) * 2,
+            {"data_range": 0.0},
+            "data_range must be > 0 and finite, got 0.0",
+        ),
         (((64, 64, 1),) * 2, {"levels": 0}, "levels must be >= 1, got 0"),
         (((64, 64, 1),) * 2, {"levels": 6}, "levels=6 do not fit .* 64x64 .* most 5"),
         (

@@ -402,7 +402,7 @@ IMAGES = (2, 16, 16, 1)
         ((IMAGES,) * 2, {"form": "rbf"}, "form must be one of .*'energy'.*got 'rbf'"),
         ((IMAGES,) * 2, {"norm": "max"}, "norm must be 'frobenius' or 'mean', got"),
         ((IMAGES,) * 2, {"blocks": "raw"}, "blocks must be 'uncentred' or 'centred'"),
-        ((IMAGES,) * 2, {"k2": 0.0}, "k2 must be > 0, got 0.0"),
+        ((IMAGES,) * 2, {"k2": 0.0}, "k2 must be > 0 and finite, got 0.0"),
         ((IMAGES,) * 2, {"max_bytes": 0}, "max_bytes must be > 0, got 0"),
         ((IMAGES,) * 2, {"window": uniform_window(1)}, "has no sample covariance"),
     ],
@@ -416,7 +416,8 @@ def test_bad_input_names_the_argument(shapes, options, message, own_errors):
 def test_bad_vectors_and_matrices_name_the_argument(own_errors):
     x = jnp.zeros((2, 3))
     with pytest.raises(
-        ValueError, match="bandwidths must be a sequence of one or more numbers > 0"
+        ValueError,
+        match="bandwidths must be a sequence of one or more finite",
     ):
         rbf_kernel(x, x, bandwidths=(0.0,))
     with pytest.raises(ValueError, match="x and y must be sets"):

@@ -307,15 +307,25 @@ def test_half_precision_input_is_computed_in_float32():
         ),
         ((1, 8, 8, 3), (3, 3, 3, 4), {"padding": ((1, -1), (0, 0))}, r">= 0"),
         ((1, 8, 2, 3), (3, 3, 3, 4), {"padding": "VALID"}, r"x has a width of 2"),
-        ((1, 8, 8, 3), (3, 3, 3, 4), {"c1": 0.0}, r"c1 must be > 0, got 0.0"),
-        ((1, 8, 8, 3), (3, 3, 3, 4), {"c3": -1.0}, r"c3 must be > 0, got -1.0"),
+        (
+            (1, 8, 8, 3),
+            (3, 3, 3, 4),
+            {"c1": 0.0},
+            r"c1 must be > 0 and finite, got 0.0",
+        ),
+        (
+            (1, 8, 8, 3),
+            (3, 3, 3, 4),
+            {"c3": -1.0},
+            r"c3 must be > 0 and finite, got -1.0",
+        ),
         ((1, 8, 8, 3), (3, 3, 3, 4), {"exponents": (1.0, 0.0, 1.0)}, r"exponents must"),
         ((1, 8, 8, 3), (3, 3, 3, 4), {"patches": "each"}, r"patches must be .*'each'"),
         (
             (1, 8, 8, 3),
             (3, 3, 3, 4),
             {"structure_form": "old"},
-            r"form must be .*'old'",
+            r"structure_form must be .*'old'",
         ),
     ],
 )

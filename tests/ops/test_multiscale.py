@@ -63,6 +63,11 @@ def test_four_treatments_of_negatives():
     assert value["relu"] == 0
     assert 0 <= value["floor"] < value["shift"] < 0.6
     assert value["raw"] > 0.3  # Two negative factors.
+    gray, raw = X[..., :1], {"data_range": 1.0, "negatives": "raw"}
+    negative = ms_ssim(gray, 1 - gray, weights=(1.0,), **raw)
+    assert negative < -0.5
+    squared = ms_ssim(gray, 1 - gray, weights=(2.0,), **raw)
+    np.testing.assert_allclose(squared, negative**2, rtol=1e-6)
     for n in value:
         np.testing.assert_allclose(ms_ssim(X, X, **SMALL, negatives=n), 1, rtol=1e-6)
 

@@ -78,7 +78,7 @@ def test_powers_equal_plain_ones_where_those_are_defined(exponent):
 
 @pytest.mark.parametrize("name", ["c1", "c2"])
 def test_stabilisers_are_positive(name):
-    with pytest.raises(ValueError, match=f"{name} must be > 0, got 0"):
+    with pytest.raises(ValueError, match=f"{name} must be > 0 and finite, got 0"):
         ops.similarity(random_moments(), **({"c1": C1, "c2": C2} | {name: 0.0}))
 
 

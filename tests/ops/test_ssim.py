@@ -1,3 +1,5 @@
+import math
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,17 @@ import skimage.data
 from skimage.metrics import structural_similarity
 
 from ssimjax import losses
-from ssimjax.ops import Window, gaussian_window, psnr, ssim, ssim_map, uniform_window
+from ssimjax.ops import (
+    Window,
+    gaussian_window,
+    lw_ssim,
+    ms_ssim,
+    psnr,
+    ssim,
+    ssim_distance,
+    ssim_map,
+    uniform_window,
+)
 from ssimjax.ops.windows import UNIFORM_7
 
 
@@ -163,14 +175,44 @@ def test_derivatives_match_finite_differences(float64):
         (((8, 16, 1),) * 2, {}, "image is 8x16 pixels, smaller than the window"),
         (((16, 16),) * 2, {}, r"x must have the axes \[..., height, width, channels"),
         (((16, 16, 1),) * 2, {"data_range": None}, "data_range is required"),
-        (((16, 16, 1),) * 2, {"data_range": 0.0}, "data_range must be > 0, got 0.0"),
-        (((16, 16, 1),) * 2, {"k1": 0.0}, "k1 must be > 0, got 0.0"),
+        (
+            ((16, 16, 1),) * 2,
+            {"data_range": 0.0},
+            "data_range must be > 0 and finite, got 0.0",
+        ),
+        (((16, 16, 1),) * 2, {"k1": 0.0}, "k1 must be > 0 and finite, got 0.0"),
+        (((16, 16, 1),) * 2, {"k2": math.inf}, "k2 must be > 0 and finite, got inf"),
+        # By which all images would be equal.
+        (
+            ((16, 16, 1),) * 2,
+            {"data_range": math.inf},
+            "data_range must be > 0 and finite, got inf",
+        ),
+        (
+            ((16, 16, 1),) * 2,
+            {"exponents": (1.0, 1.0, math.inf)},
+            "exponents must be three finite numbers > 0",
+        ),
     ],
 )
 def test_bad_input_names_the_argument(shapes, options, message, own_errors):
     x, y = (jnp.zeros(shape) for shape in shapes)
     with pytest.raises(ValueError, match=message):
         ssim(x, y, **({"data_range": 1.0} | options))
+
+
+def test_what_is_no_window_or_no_weight_is_refused(own_errors):
+    image = jnp.zeros((16, 16, 1))
+    for metric, options in (
+        (ssim, {"window": 3}),
+        (ms_ssim, {"window": 3, "weights": (1.0,)}),
+        (lw_ssim, {"windows": (3,)}),
+        (ssim_distance, {"window": 3}),
+    ):
+        with pytest.raises(TypeError, match="window must be a Window, .* got 3"):
+            metric(image, image, data_range=1.0, **options)
+    with pytest.raises(TypeError, match="mask must hold numbers .* got complex64"):
+        ssim(image, image, data_range=1.0, mask=jnp.ones((16, 16, 1), jnp.complex64))
 
 
 def test_different_dtypes_are_refused():
