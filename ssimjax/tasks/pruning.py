@@ -9,10 +9,14 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from ssimjax.tasks.robustness import accuracies, in_all_batches, score
+from ssimjax.tasks.robustness import (
+    accuracies,
+    examples_at_once,
+    in_all_batches,
+    score,
+)
 from ssimjax.tasks.run import Run
 from ssimjax.training import Row, data_mesh, named_key, root_key
-from ssimjax.training.mesh import check_batch_size
 
 Order = Literal["smallest norm", "random"]
 
@@ -68,8 +72,7 @@ def pruning_accuracy(
     if unknown := set(orders) - set(get_args(Order)):
         raise ValueError(f"orders must be of {get_args(Order)}, got {sorted(unknown)}")
     arrays = run.dataset.test.spread(examples)
-    mesh, width = data_mesh(), run.config.training.eval_batch_size
-    check_batch_size("eval_batch_size", width, mesh)
+    mesh = data_mesh()
 
     @jax.jit
     def hits(state: Any, keep: Array, batch: Any) -> Array:
@@ -81,7 +84,9 @@ def pruning_accuracy(
         def of_batch(number: int, batch: Any) -> Array:
             return hits(state, jnp.asarray(keep), batch)
 
-        return in_all_batches(of_batch, arrays, batch_size=width, mesh=mesh)
+        return in_all_batches(
+            of_batch, arrays, batch_size=examples_at_once(run, mesh), mesh=mesh
+        )
 
     rows = []
     for order in orders:

@@ -2,6 +2,7 @@
 
 import functools
 import sys
+import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,6 @@ from ssimjax.attacks import (
 from ssimjax.data import Arrays, eval_batches
 from ssimjax.tasks.run import Run
 from ssimjax.training import Row, data_mesh, named_key, root_key, with_spread
-from ssimjax.training.mesh import check_batch_size
 
 # The per-example worst of all attacks of a table.
 WORST = "worst case"
@@ -100,10 +100,13 @@ def attack_accuracy(
     if surrogate is not None and "transfer" in attacks:
         others = surrogate.states()
         if surrogate.dataset.classes != run.dataset.classes:
+            known, other = (
+                f"{len(classes)} ({textwrap.shorten(', '.join(classes), 200)})"
+                for classes in (run.dataset.classes, surrogate.dataset.classes)
+            )
             raise ValueError(
-                f"surrogate must know the classes of the attacked network, "
-                f"{', '.join(run.dataset.classes)}, got one of "
-                f"{', '.join(surrogate.dataset.classes)}"
+                f"surrogate must know the classes of the attacked network, {known}, "
+                f"got one of {other}"
             )
     if len(others) not in (1, len(states)):
         raise ValueError(
@@ -240,8 +243,7 @@ def _hits_under(
     mesh = data_mesh()
     shared = mesh.size > 1
     # Where a batch is shared, examples cannot move to whoever has room.
-    width = run.config.training.eval_batch_size
-    check_batch_size("eval_batch_size", width, mesh)
+    width = examples_at_once(run, mesh)
     slots = sys.maxsize if shared else width
     if name == "transfer":
         attack = functools.partial(transfer, slots=slots, **options)
@@ -287,8 +289,7 @@ def _hits_under(
 def _scorer(run: Run) -> Callable[[Any, Arrays], np.ndarray]:
     """A function of a state and examples: `score` of all of them, batch by batch."""
     mesh = data_mesh()
-    width = run.config.training.eval_batch_size
-    check_batch_size("eval_batch_size", width, mesh)
+    width = examples_at_once(run, mesh)
 
     @jax.jit
     def hits(state: Any, batch: Any) -> Array:
@@ -302,6 +303,20 @@ def _scorer(run: Run) -> Callable[[Any, Arrays], np.ndarray]:
         return in_all_batches(of_batch, arrays, batch_size=width, mesh=mesh)
 
     return all_hits
+
+
+def examples_at_once(run: Run, mesh: Mesh) -> int:
+    """The size of a batch, which no result depends on.
+
+    Args:
+      run: a trained classifier.
+      mesh: of the devices, perhaps other ones than it was trained on.
+
+    Returns:
+      The config's `training.eval_batch_size`, or the next that the devices can share.
+    """
+    devices = mesh.shape["data"]
+    return -(-run.config.training.eval_batch_size // devices) * devices
 
 
 def in_all_batches(

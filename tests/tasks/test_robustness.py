@@ -76,10 +76,18 @@ def test_what_an_attack_needs(runs):
         attack_accuracy(runs["ssim"], epsilons=(0.1,), attacks={"deepfool": {}})
     data = runs["conv"].dataset._replace(classes=("across", "down", "neither"))
     other = runs["conv"]._replace(dataset=data)
-    with pytest.raises(ValueError, match="across, down, got one of across, down, nei"):
+    with pytest.raises(ValueError, match=r"2 \(across, down\), got one of 3 \(acr"):
         attack_accuracy(
             runs["ssim"], epsilons=(0.1,), attacks={"transfer": {}}, surrogate=other
         )
+
+
+def test_devices_that_cannot_share_a_batch_of_the_config_take_a_larger_one(runs):
+    given = {"epsilons": (0.0, 0.1), "splits": ("test",), "attacks": {"fgsm": {}}}
+    config = runs["conv"].config.copy_and_resolve_references()
+    config.training.eval_batch_size = 37
+    other = runs["conv"]._replace(config=config)
+    assert attack_accuracy(other, **given) == attack_accuracy(runs["conv"], **given)
 
 
 def test_mistakes_are_found_before_the_first_attack(runs, monkeypatch):
