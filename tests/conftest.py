@@ -19,8 +19,6 @@ import jaxtyping
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# For the commands that tests start; see `compiled`.
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 _usual_key = jax.random.key
 
@@ -39,17 +37,9 @@ SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def compiled(request):
-    """How much work the compiler does, and for how long its programs are kept.
-
-    Formulas are tested as users have them, for rounding is theirs. What is built on
-    them is optimised less, which takes up to a third less time. Programs of a file are
-    dropped after it: a worker would hold thousands.
-    """
-    formulas = not {"ops", "losses"}.isdisjoint(request.path.parts)
-    jax.config.update("jax_disable_most_optimizations", not formulas)
+def forgotten_programs():
+    """Compiled programs of a file are dropped: a worker would hold thousands."""
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()
 
 

@@ -80,7 +80,7 @@ def test_what_8_bits_cannot_hold_is_refused(tmp_path):
     deep = np.arange(20, dtype=np.uint16).reshape(4, 5) * 1000
     clear = np.zeros((4, 5, 4), np.uint8)
     for pixels, message in (
-        (deep, "x.png has pixels of Pillow's mode 'I;16'; use 8 bits"),
+        (deep, "x.png has 16 bits per channel; use 8"),
         (clear, "x.png has transparent pixels"),
     ):
         PIL.Image.fromarray(pixels).save(file)
