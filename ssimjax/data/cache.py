@@ -60,8 +60,11 @@ def _of_the_cache(error: OSError, root: pathlib.Path) -> bool:
     """Whether the system could not write, rather than the source not be read."""
     if error.errno is None:  # An error of the source's own words.
         return False
-    # A full disk names no file.
-    return error.filename is None or pathlib.Path(error.filename).is_relative_to(root)
+    if error.filename is None:  # As of a full disk.
+        return True
+    path = pathlib.Path(error.filename)
+    # Folders above it are made, too.
+    return path.is_relative_to(root) or root.is_relative_to(path)
 
 
 def _build(source: Source, entry: pathlib.Path) -> None:

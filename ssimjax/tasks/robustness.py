@@ -306,7 +306,7 @@ def _scorer(run: Run) -> Callable[[Any, Arrays], np.ndarray]:
 
 
 def examples_at_once(run: Run, mesh: Mesh) -> int:
-    """The size of a batch, which no result depends on.
+    """The size of a batch; what attacks draw at random in a batch depends on it.
 
     Args:
       run: a trained classifier.

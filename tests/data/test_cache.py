@@ -112,6 +112,12 @@ def test_a_source_that_fails_leaves_nothing(folder, tmp_path):
     assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc: of Linux alone")
+def test_a_folder_above_the_cache_that_cannot_be_made_is_told_as_the_cache(folder):
+    with pytest.raises(OSError, match=r"cache /proc/none/cache cannot be written"):
+        cached(Folder(folder), "/proc/none/cache")
+
+
 def test_a_source_that_cannot_be_read_is_no_fault_of_the_cache(folder, tmp_path):
     (folder / "cat" / "9.png").mkdir()
     with pytest.raises(FileNotFoundError, match=r"^no image file .*9.png$"):

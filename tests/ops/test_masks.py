@@ -133,6 +133,31 @@ def test_weights_have_no_unit(name):
     )
 
 
+def test_channels_of_ms_ssim_have_the_weights_of_their_masks():
+    x, y = jax.random.uniform(jax.random.key(0), (2, 12, 12, 2))
+    y = y.at[..., 0].set(x[..., 0])
+    options = {"data_range": 1.0, "window": WINDOW, "weights": (1.0,)}
+    mask = jnp.ones((12, 12, 2)).at[..., 1].set(0.1)
+    one, other = (ms_ssim(x[..., [c]], y[..., [c]], **options) for c in (0, 1))
+    assert other < one - 0.5
+    value = ms_ssim(x, y, mask=mask, **options)
+    np.testing.assert_allclose(value, (one + 0.1 * other) / 1.1, rtol=1e-5)
+
+
+def test_a_border_of_zeros_has_the_largest_weight_of_its_image():
+    x, y = jax.random.uniform(jax.random.key(0), (2, 9, 9, 1))
+    heavy = jnp.ones((9, 9, 1)).at[4, 4].set(10.0)  # Not under the corner's window.
+    bordered = functools.partial(jnp.pad, pad_width=((2, 2), (2, 2), (0, 0)))
+    mask = jnp.pad(heavy, ((2, 2), (2, 2), (0, 0)), constant_values=10.0)
+    value = ssim_map(x, y, data_range=1.0, window=WINDOW, padding="zero", mask=heavy)
+    target = ssim_map(
+        bordered(x), bordered(y), data_range=1.0, window=WINDOW, mask=mask
+    )
+    np.testing.assert_allclose(value, target, rtol=1e-5)
+    light = ssim_map(x, y, data_range=1.0, window=WINDOW, padding="zero")
+    assert abs(value - light)[0, 0, 0] > 0.01
+
+
 def test_range_of_masked_pixels_is_not_checked(own_errors):
     mask = jnp.ones((24, 23, 1)).at[3, 4].set(0)
     options = {"data_range": 1.0, "check_range": True, "mask": mask}

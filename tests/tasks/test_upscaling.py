@@ -90,6 +90,11 @@ def test_scores_by_hand(run, folder):
             np.testing.assert_allclose(net[score], np.mean(values[1:]), atol=1e-3)
 
 
+def test_a_network_cannot_take_the_rows_of_bicubic(run, folder):
+    with pytest.raises(ValueError, match="runs must not be called 'bicubic'"):
+        folder_scores(folder, factor=2, runs={"bicubic": run})
+
+
 def test_mean_has_the_deviation_of_the_means_of_seeds(run, folder):
     rows = folder_scores(folder, factor=2, runs={"net": run})
     bicubic, net = mean_scores(rows)
